@@ -1,0 +1,1 @@
+//! The disk: erofs root, verity, initrd, UKI, Secure Boot signature, partition table, disk formats.

@@ -1,0 +1,1 @@
+//! A stemcell in QEMU: firmware, Secure Boot variables, devices, console.

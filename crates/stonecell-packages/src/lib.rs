@@ -1,0 +1,1 @@
+//! Debian-family archive client: signed indexes, resolution, lock, parallel fetch, cache.

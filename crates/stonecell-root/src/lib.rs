@@ -1,0 +1,1 @@
+//! The root tree: .deb files unpacked and configured by dpkg in an isolated namespace.

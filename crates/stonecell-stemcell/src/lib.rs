@@ -1,0 +1,1 @@
+//! The stemcell: wrapping per IaaS, manifest, SBOM, provenance, signature; reading one back.
