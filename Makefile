@@ -1,0 +1,55 @@
+# The front door. `make stemcell` and `make test` need a Debian 12 machine with the Rust toolchain; they install the rest.
+
+CARGO ?= cargo
+DEFINITION ?= stemcells/debian-12.toml
+OUT ?= out
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+HOST := x86_64-unknown-linux-gnu
+INIT := $(TARGET)/$(HOST)/init/stonecell-init
+RELEASE := $(TARGET)/release/stonecell
+
+.PHONY: help deps build init stemcell test unit real lint deny bench fuzz docs install clean
+
+help: ## this list
+	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile | expand -t 20
+
+deps: ## install the Debian packages of system-packages.txt (root, once)
+	@./scripts/deps
+
+init: ## build the first program of the machine (static)
+	RUSTFLAGS='-C target-feature=+crt-static' $(CARGO) build --locked -q -p stonecell-init --profile init --target $(HOST)
+
+build: deps init ## build the stonecell program (release)
+	$(CARGO) build --locked --release -p stonecell
+	install -m 0755 $(INIT) $(TARGET)/release/stonecell-init
+
+stemcell: build ## build a stemcell and say what is in it
+	@test -e $(DEFINITION:.toml=.lock) || $(RELEASE) lock $(DEFINITION)
+	$(RELEASE) build $(DEFINITION) --out $(OUT)
+	$(RELEASE) inspect $(OUT)
+
+test: deps lint deny unit real ## every test: lints, unit and property tests, real builds and boots
+
+lint: init
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --locked --workspace --all-targets -q -- -D warnings
+
+deny: ## licences, sources and duplicate bans of every dependency
+	@command -v cargo-deny >/dev/null || $(CARGO) install cargo-deny --locked --quiet
+	$(CARGO) deny --offline check licenses bans sources
+
+unit: init ## host tests: seconds
+	$(CARGO) test --locked --workspace
+
+real: build ## real packages, real kernels in QEMU: minutes
+	STONECELL=$(abspath $(RELEASE)) $(CARGO) test --locked -p stonecell --features real -- --nocapture
+
+bench: build ## Stonecell beside mmdebstrap (and mkosi where installed)
+	./benches/run
+
+install: build
+	install -D -m 0755 $(RELEASE) $(DESTDIR)/usr/local/bin/stonecell
+	install -D -m 0755 $(INIT) $(DESTDIR)/usr/local/libexec/stonecell/stonecell-init
+
+clean:
+	$(CARGO) clean
