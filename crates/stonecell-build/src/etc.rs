@@ -1,0 +1,90 @@
+//! The parts of `/etc` that change at run time.
+//!
+//! `/etc` is on the verity root. Each path that must change is a symbolic link out of it: to `/run` when it
+//! is made anew at every boot, to `/var/lib/stonecell/etc` when it is kept. A tmpfiles.d fragment creates
+//! the target with the content that the image shipped, when there is none yet.
+
+use std::fmt::Write;
+
+/// Where a mutable file lives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Keep {
+    /// Made anew at every boot.
+    Run,
+    /// Kept on `/var`.
+    Kept,
+}
+
+/// One path below `/etc`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Mutable {
+    /// Absolute path, for example `/etc/hostname`.
+    pub path: String,
+    /// Where it lives.
+    pub keep: Keep,
+}
+
+impl Mutable {
+    /// The path below `/etc`, for example `hostname`; `None` when it is not there.
+    #[must_use]
+    pub fn name(&self) -> Option<&str> {
+        let name = self.path.strip_prefix("/etc/")?;
+        (!name.split('/').any(|part| matches!(part, "" | "." | ".."))).then_some(name)
+    }
+
+    /// Where the link points.
+    #[must_use]
+    pub fn target(&self) -> Option<String> {
+        let name = self.name()?;
+        Some(match self.keep {
+            Keep::Run => format!("/run/stonecell/etc/{name}"),
+            Keep::Kept => format!("/var/lib/stonecell/etc/{name}"),
+        })
+    }
+
+    /// Where the image keeps the content that the file starts with.
+    #[must_use]
+    pub fn factory(&self) -> Option<String> {
+        Some(format!("/usr/share/stonecell/etc/{}", self.name()?))
+    }
+}
+
+/// The tmpfiles.d fragment that seeds the targets. Sorted by path.
+#[must_use]
+pub fn tmpfiles(list: &[Mutable]) -> String {
+    let mut text = String::from(
+        "# Written by stonecell: what may change below /etc (the definition's etc.mutable).\n",
+    );
+    let mut sorted: Vec<&Mutable> = list.iter().collect();
+    sorted.sort();
+    sorted.dedup();
+    for entry in sorted {
+        if let (Some(target), Some(factory)) = (entry.target(), entry.factory()) {
+            let _ = writeln!(text, "C {target} - - - - {factory}");
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn seeds_from_the_factory_copy() {
+        let list = [
+            Mutable { path: "/etc/resolv.conf".into(), keep: Keep::Run },
+            Mutable { path: "/etc/hostname".into(), keep: Keep::Kept },
+            Mutable { path: "/usr/bin/sh".into(), keep: Keep::Run },
+            Mutable { path: "/etc/../x".into(), keep: Keep::Run },
+        ];
+        let text = tmpfiles(&list);
+        assert_eq!(
+            text.lines().skip(1).collect::<Vec<_>>(),
+            [
+                "C /var/lib/stonecell/etc/hostname - - - - /usr/share/stonecell/etc/hostname",
+                "C /run/stonecell/etc/resolv.conf - - - - /usr/share/stonecell/etc/resolv.conf",
+            ]
+        );
+    }
+}

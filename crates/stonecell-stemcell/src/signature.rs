@@ -1,0 +1,418 @@
+//! Detached signatures over whole files, and the keys that make them.
+//!
+//! The format is OpenSSH's SSHSIG (PROTOCOL.sshsig) with an Ed25519 key, so that anyone can check a stemcell
+//! with `ssh-keygen -Y verify` and without this program. Files are hashed while they are read.
+
+use std::fs::{File, OpenOptions};
+use std::io::{Read, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest, Sha512};
+use ssh_key::private::Ed25519Keypair;
+use ssh_key::{Algorithm, HashAlg, LineEnding, PrivateKey, PublicKey, SshSig};
+use thiserror::Error;
+
+/// The SSHSIG namespace of a stemcell: a signature made for something else is refused.
+pub const NAMESPACE: &str = "stonecell";
+
+/// The comment that marks a key as generated for development.
+pub const DEVELOPMENT_COMMENT: &str = "DEVELOPMENT-ONLY stonecell";
+
+/// Why a key cannot be used.
+#[derive(Debug, Error)]
+pub enum KeyError {
+    /// Cannot be read.
+    #[error("cannot read signing key {path}: make one with `stonecell keys` or correct the path in [signing]")]
+    Read {
+        /// The key file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// Others can read the private key.
+    #[error("private key {path} has mode {mode:04o}, others may read it: run `chmod 0600` on it")]
+    Exposed {
+        /// The key file.
+        path: PathBuf,
+        /// Its permission bits.
+        mode: u32,
+    },
+    /// Not an OpenSSH key, or encrypted.
+    #[error("{path} is not an unencrypted OpenSSH Ed25519 key")]
+    Format {
+        /// The key file.
+        path: PathBuf,
+        /// What the parser says.
+        source: ssh_key::Error,
+    },
+    /// A key of another algorithm.
+    #[error("{path} is a {algorithm} key, expected ssh-ed25519 (its signatures are deterministic)")]
+    Algorithm {
+        /// The key file.
+        path: PathBuf,
+        /// What it is.
+        algorithm: String,
+    },
+    /// Cannot be written.
+    #[error("cannot write key {path}")]
+    Write {
+        /// The key file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The operating system gave no randomness, or encoding failed.
+    #[error("cannot generate a key")]
+    Generate(#[source] ssh_key::Error),
+}
+
+/// Why a signature could not be made.
+#[derive(Debug, Error)]
+pub enum SignError {
+    /// The file cannot be read.
+    #[error("cannot read {path} to sign it")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The cryptography failed.
+    #[error("cannot sign {path}")]
+    Sign {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: ssh_key::Error,
+    },
+}
+
+/// Why a signature is not good.
+#[derive(Debug, Error)]
+pub enum SignatureError {
+    /// A file cannot be read.
+    #[error("cannot read {path}")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// Not SSHSIG armour.
+    #[error("{path} is not an SSH signature")]
+    Format {
+        /// The signature file.
+        path: PathBuf,
+        /// What the parser says.
+        source: ssh_key::Error,
+    },
+    /// Made for another purpose.
+    #[error("the signature was made for namespace {0:?}, expected \"stonecell\"")]
+    Namespace(String),
+    /// Signed by somebody else.
+    #[error("signed by {found}, but {expected} is the key that must have signed")]
+    OtherKey {
+        /// Fingerprint in the signature.
+        found: String,
+        /// Fingerprint asked for.
+        expected: String,
+    },
+    /// The bytes are not those that were signed.
+    #[error("{path} is not what was signed: its bytes have changed")]
+    Changed {
+        /// The file.
+        path: PathBuf,
+    },
+}
+
+/// A private key for stemcells.
+#[derive(Debug, Clone)]
+pub struct SigningKey(PrivateKey);
+
+impl SigningKey {
+    /// Reads an unencrypted OpenSSH Ed25519 private key that only its owner may read.
+    ///
+    /// # Errors
+    /// [`KeyError`] when it is missing, exposed, or of another kind.
+    pub fn read(path: &Path) -> Result<Self, KeyError> {
+        let read = |source| KeyError::Read { path: path.to_owned(), source };
+        let mut file = File::open(path).map_err(read)?;
+        let mode = file.metadata().map_err(read)?.mode() & 0o777;
+        if mode & 0o077 != 0 {
+            return Err(KeyError::Exposed { path: path.to_owned(), mode });
+        }
+        let mut text = Vec::new();
+        file.read_to_end(&mut text).map_err(read)?;
+        let format = |source| KeyError::Format { path: path.to_owned(), source };
+        let key = PrivateKey::from_openssh(&text).map_err(format)?;
+        if key.is_encrypted() {
+            return Err(format(ssh_key::Error::Encrypted));
+        }
+        if key.algorithm() != Algorithm::Ed25519 {
+            let algorithm = key.algorithm().to_string();
+            return Err(KeyError::Algorithm { path: path.to_owned(), algorithm });
+        }
+        Ok(Self(key))
+    }
+
+    /// Makes a development key and writes it and its `.pub` (0600 and 0644); refuses to overwrite.
+    ///
+    /// # Errors
+    /// [`KeyError`] when no randomness is to be had or a file exists already.
+    pub fn generate_development(path: &Path) -> Result<Self, KeyError> {
+        let mut key = PrivateKey::random(&mut ssh_key::rand_core::OsRng, Algorithm::Ed25519)
+            .map_err(KeyError::Generate)?;
+        key.set_comment(DEVELOPMENT_COMMENT);
+        let text = key.to_openssh(LineEnding::LF).map_err(KeyError::Generate)?;
+        write_new(path, text.as_bytes(), 0o600)?;
+        let public = key.public_key().to_openssh().map_err(KeyError::Generate)?;
+        write_new(&public_path(path), format!("{public}\n").as_bytes(), 0o644)?;
+        Ok(Self(key))
+    }
+
+    /// Is it marked as generated for development?
+    #[must_use]
+    pub fn is_development(&self) -> bool {
+        self.0.comment() == DEVELOPMENT_COMMENT
+    }
+
+    /// Its public half.
+    #[must_use]
+    pub fn public(&self) -> VerifyingKey {
+        VerifyingKey(self.0.public_key().clone())
+    }
+
+    /// The bare Ed25519 signature (64 bytes) over `message`.
+    ///
+    /// # Errors
+    /// Only when the key is not Ed25519, which [`SigningKey::read`] rules out.
+    pub fn sign_bytes(&self, message: &[u8]) -> Result<Vec<u8>, ssh_key::Error> {
+        use ssh_key::private::KeypairData;
+        use ::signature::Signer;
+        match self.0.key_data() {
+            KeypairData::Ed25519(pair) => {
+                let signature: ssh_key::Signature = Ed25519Keypair::try_sign(pair, message)
+                    .map_err(|_| ssh_key::Error::Crypto)?;
+                Ok(signature.as_bytes().to_vec())
+            }
+            _ => Err(ssh_key::Error::AlgorithmUnknown),
+        }
+    }
+
+    /// The armoured signature over a file.
+    ///
+    /// # Errors
+    /// [`SignError`] when the file cannot be read.
+    pub fn sign_file(&self, path: &Path) -> Result<String, SignError> {
+        let digest = sha512_of(path)
+            .map_err(|source| SignError::Read { path: path.to_owned(), source })?;
+        self.sign_digest(&digest)
+            .map_err(|source| SignError::Sign { path: path.to_owned(), source })
+    }
+
+    fn sign_digest(&self, digest: &[u8; 64]) -> Result<String, ssh_key::Error> {
+        use ::signature::Signer;
+        let message = signed_data(digest);
+        let signature = self.0.try_sign(&message).map_err(|_| ssh_key::Error::Crypto)?;
+        let public = self.0.public_key().key_data().clone();
+        SshSig::new(public, NAMESPACE, HashAlg::Sha512, signature)?.to_pem(LineEnding::LF)
+    }
+}
+
+/// A public key that must have signed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VerifyingKey(PublicKey);
+
+impl VerifyingKey {
+    /// Reads an OpenSSH public key file.
+    ///
+    /// # Errors
+    /// [`KeyError`] when it is missing or not an Ed25519 public key.
+    pub fn read(path: &Path) -> Result<Self, KeyError> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|source| KeyError::Read { path: path.to_owned(), source })?;
+        let key = PublicKey::from_openssh(&text)
+            .map_err(|source| KeyError::Format { path: path.to_owned(), source })?;
+        if key.algorithm() != Algorithm::Ed25519 {
+            let algorithm = key.algorithm().to_string();
+            return Err(KeyError::Algorithm { path: path.to_owned(), algorithm });
+        }
+        Ok(Self(key))
+    }
+
+    /// `SHA256:…`, as `ssh-keygen -l` prints it.
+    #[must_use]
+    pub fn fingerprint(&self) -> String {
+        self.0.fingerprint(HashAlg::Sha256).to_string()
+    }
+
+    /// Is it marked as generated for development?
+    #[must_use]
+    pub fn is_development(&self) -> bool {
+        self.0.comment() == DEVELOPMENT_COMMENT
+    }
+
+    /// Checks a bare Ed25519 signature (64 bytes) over `message`.
+    #[must_use]
+    pub fn verify_bytes(&self, message: &[u8], signature: &[u8]) -> bool {
+        use ::signature::Verifier;
+        ssh_key::Signature::new(Algorithm::Ed25519, signature)
+            .is_ok_and(|signature| self.0.key_data().verify(message, &signature).is_ok())
+    }
+}
+
+/// Checks `signature` (a file with SSHSIG armour) over `path`. With `expected`, the signer must be that key;
+/// without, any key is accepted and returned: the caller must say that nobody vouched for it.
+///
+/// # Errors
+/// [`SignatureError`] that says what is wrong.
+pub fn verify_file(
+    path: &Path,
+    signature: &Path,
+    expected: Option<&VerifyingKey>,
+) -> Result<VerifyingKey, SignatureError> {
+    use ::signature::Verifier;
+    let read = |path: &Path| {
+        let path = path.to_owned();
+        move |source| SignatureError::Read { path, source }
+    };
+    let armour = std::fs::read_to_string(signature).map_err(read(signature))?;
+    let parsed = SshSig::from_pem(armour.as_bytes())
+        .map_err(|source| SignatureError::Format { path: signature.to_owned(), source })?;
+    if parsed.namespace() != NAMESPACE {
+        return Err(SignatureError::Namespace(parsed.namespace().to_owned()));
+    }
+    let signer = VerifyingKey(PublicKey::from(parsed.public_key().clone()));
+    if let Some(expected) = expected
+        && expected.0.key_data() != signer.0.key_data()
+    {
+        return Err(SignatureError::OtherKey {
+            found: signer.fingerprint(),
+            expected: expected.fingerprint(),
+        });
+    }
+    let digest = sha512_of(path).map_err(read(path))?;
+    let good = parsed.hash_alg() == HashAlg::Sha512
+        && parsed.public_key().verify(&signed_data(&digest), parsed.signature()).is_ok();
+    if good { Ok(signer) } else { Err(SignatureError::Changed { path: path.to_owned() }) }
+}
+
+/// Where the public half of a private key file lies.
+#[must_use]
+pub fn public_path(private: &Path) -> PathBuf {
+    let mut name = private.as_os_str().to_owned();
+    name.push(".pub");
+    PathBuf::from(name)
+}
+
+/// What an SSHSIG signs (PROTOCOL.sshsig): magic, namespace, reserved, hash name, hash; each string with its
+/// length as 32 bits, big-endian.
+fn signed_data(digest: &[u8; 64]) -> Vec<u8> {
+    fn string(into: &mut Vec<u8>, bytes: &[u8], length: u32) {
+        into.extend_from_slice(&length.to_be_bytes());
+        into.extend_from_slice(bytes);
+    }
+    let mut data = b"SSHSIG".to_vec();
+    string(&mut data, NAMESPACE.as_bytes(), 9);
+    string(&mut data, b"", 0);
+    string(&mut data, b"sha512", 6);
+    string(&mut data, digest, 64);
+    data
+}
+
+fn sha512_of(path: &Path) -> std::io::Result<[u8; 64]> {
+    let mut file = File::open(path)?;
+    let mut hash = Sha512::new();
+    let mut buffer = vec![0; 1 << 18];
+    loop {
+        let read = file.read(&mut buffer)?;
+        match buffer.get(..read) {
+            Some([]) | None => break,
+            Some(bytes) => hash.update(bytes),
+        }
+    }
+    Ok(hash.finalize().into())
+}
+
+fn write_new(path: &Path, bytes: &[u8], mode: u32) -> Result<(), KeyError> {
+    let write = |source| KeyError::Write { path: path.to_owned(), source };
+    let mut options = OpenOptions::new();
+    let mut file = options.write(true).create_new(true).mode(mode).open(path).map_err(write)?;
+    file.write_all(bytes).map_err(write)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use super::*;
+
+    #[test]
+    fn ssh_keygen_accepts_what_we_sign_and_we_refuse_a_changed_byte() {
+        let dir = tempfile::tempdir().unwrap();
+        let key_path = dir.path().join("key");
+        let key = SigningKey::generate_development(&key_path).unwrap();
+        assert!(key.is_development());
+        let file = dir.path().join("stemcell.tgz");
+        std::fs::write(&file, b"bytes").unwrap();
+        let signature = dir.path().join("stemcell.tgz.sig");
+        let armour = SigningKey::read(&key_path).unwrap().sign_file(&file).unwrap();
+        std::fs::write(&signature, &armour).unwrap();
+
+        let public = std::fs::read_to_string(public_path(&key_path)).unwrap();
+        let signers = dir.path().join("signers");
+        std::fs::write(&signers, format!("us namespaces=\"stonecell\" {public}")).unwrap();
+        let status = Command::new("ssh-keygen")
+            .args(["-Y", "verify", "-I", "us", "-n", NAMESPACE, "-f"])
+            .arg(&signers)
+            .arg("-s")
+            .arg(&signature)
+            .stdin(File::open(&file).unwrap())
+            .status()
+            .unwrap();
+        assert!(status.success());
+
+        let trusted = VerifyingKey::read(&public_path(&key_path)).unwrap();
+        assert_eq!(verify_file(&file, &signature, Some(&trusted)).unwrap().fingerprint(),
+            trusted.fingerprint());
+        std::fs::write(&file, b"bytez").unwrap();
+        assert!(matches!(
+            verify_file(&file, &signature, Some(&trusted)),
+            Err(SignatureError::Changed { .. })
+        ));
+        let other = SigningKey::generate_development(&dir.path().join("other")).unwrap();
+        assert!(matches!(
+            verify_file(&file, &signature, Some(&other.public())),
+            Err(SignatureError::OtherKey { .. })
+        ));
+    }
+
+    #[test]
+    fn refuses_exposed_missing_and_foreign_keys() {
+        use std::os::unix::fs::PermissionsExt;
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("key");
+        assert!(matches!(SigningKey::read(&path), Err(KeyError::Read { .. })));
+        SigningKey::generate_development(&path).unwrap();
+        assert!(matches!(
+            SigningKey::generate_development(&path),
+            Err(KeyError::Write { .. })
+        ));
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
+        assert!(matches!(SigningKey::read(&path), Err(KeyError::Exposed { mode: 0o644, .. })));
+        std::fs::write(&path, "nonsense").unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
+        assert!(matches!(SigningKey::read(&path), Err(KeyError::Format { .. })));
+    }
+
+    #[test]
+    fn bare_signatures_verify() {
+        let dir = tempfile::tempdir().unwrap();
+        let key = SigningKey::generate_development(&dir.path().join("key")).unwrap();
+        let signature = key.sign_bytes(b"message").unwrap();
+        assert!(key.public().verify_bytes(b"message", &signature));
+        assert!(!key.public().verify_bytes(b"massage", &signature));
+        assert!(!key.public().verify_bytes(b"message", &signature[..10]));
+    }
+}
