@@ -114,7 +114,8 @@ impl Package {
         };
         let mut upstream = String::new();
         if self.source != self.name || self.source_version != self.version {
-            upstream = format!("&upstream={}%40{}", encode(&self.source), encode(&self.source_version));
+            upstream =
+                format!("&upstream={}%40{}", encode(&self.source), encode(&self.source_version));
         }
         format!(
             "pkg:deb/{distribution}/{}@{}?arch={}&distro={distribution}-{release_version}{upstream}",

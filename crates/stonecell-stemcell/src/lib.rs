@@ -2,6 +2,9 @@
 
 pub mod facts;
 pub mod gzip;
+pub mod ovf;
 pub mod provenance;
 pub mod sbom;
 pub mod signature;
+pub mod tree_tar;
+pub mod wrap;

@@ -14,8 +14,10 @@ use crate::facts::Facts;
 /// Namespace of the UUIDs in bills of materials (version 5 of the DNS namespace and `stonecell.invalid`).
 fn document_uuid(facts: &Facts, format: &str) -> Uuid {
     let namespace = Uuid::new_v5(&Uuid::NAMESPACE_DNS, b"stonecell.invalid");
-    let name =
-        format!("{format} {} {} {} {}", facts.name, facts.version, facts.lock_sha256, facts.root_hash);
+    let name = format!(
+        "{format} {} {} {} {}",
+        facts.name, facts.version, facts.lock_sha256, facts.root_hash
+    );
     Uuid::new_v5(&namespace, name.as_bytes())
 }
 

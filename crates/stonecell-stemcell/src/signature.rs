@@ -23,7 +23,9 @@ pub const DEVELOPMENT_COMMENT: &str = "DEVELOPMENT-ONLY stonecell";
 #[derive(Debug, Error)]
 pub enum KeyError {
     /// Cannot be read.
-    #[error("cannot read signing key {path}: make one with `stonecell keys` or correct the path in [signing]")]
+    #[error(
+        "cannot read signing key {path}: make one with `stonecell keys` or correct the path in [signing]"
+    )]
     Read {
         /// The key file.
         path: PathBuf,
@@ -188,12 +190,12 @@ impl SigningKey {
     /// # Errors
     /// Only when the key is not Ed25519, which [`SigningKey::read`] rules out.
     pub fn sign_bytes(&self, message: &[u8]) -> Result<Vec<u8>, ssh_key::Error> {
-        use ssh_key::private::KeypairData;
         use ::signature::Signer;
+        use ssh_key::private::KeypairData;
         match self.0.key_data() {
             KeypairData::Ed25519(pair) => {
-                let signature: ssh_key::Signature = Ed25519Keypair::try_sign(pair, message)
-                    .map_err(|_| ssh_key::Error::Crypto)?;
+                let signature: ssh_key::Signature =
+                    Ed25519Keypair::try_sign(pair, message).map_err(|_| ssh_key::Error::Crypto)?;
                 Ok(signature.as_bytes().to_vec())
             }
             _ => Err(ssh_key::Error::AlgorithmUnknown),
@@ -205,8 +207,8 @@ impl SigningKey {
     /// # Errors
     /// [`SignError`] when the file cannot be read.
     pub fn sign_file(&self, path: &Path) -> Result<String, SignError> {
-        let digest = sha512_of(path)
-            .map_err(|source| SignError::Read { path: path.to_owned(), source })?;
+        let digest =
+            sha512_of(path).map_err(|source| SignError::Read { path: path.to_owned(), source })?;
         self.sign_digest(&digest)
             .map_err(|source| SignError::Sign { path: path.to_owned(), source })
     }
@@ -374,8 +376,10 @@ mod tests {
         assert!(status.success());
 
         let trusted = VerifyingKey::read(&public_path(&key_path)).unwrap();
-        assert_eq!(verify_file(&file, &signature, Some(&trusted)).unwrap().fingerprint(),
-            trusted.fingerprint());
+        assert_eq!(
+            verify_file(&file, &signature, Some(&trusted)).unwrap().fingerprint(),
+            trusted.fingerprint()
+        );
         std::fs::write(&file, b"bytez").unwrap();
         assert!(matches!(
             verify_file(&file, &signature, Some(&trusted)),
@@ -395,10 +399,7 @@ mod tests {
         let path = dir.path().join("key");
         assert!(matches!(SigningKey::read(&path), Err(KeyError::Read { .. })));
         SigningKey::generate_development(&path).unwrap();
-        assert!(matches!(
-            SigningKey::generate_development(&path),
-            Err(KeyError::Write { .. })
-        ));
+        assert!(matches!(SigningKey::generate_development(&path), Err(KeyError::Write { .. })));
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
         assert!(matches!(SigningKey::read(&path), Err(KeyError::Exposed { mode: 0o644, .. })));
         std::fs::write(&path, "nonsense").unwrap();

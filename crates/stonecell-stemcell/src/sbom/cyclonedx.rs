@@ -66,10 +66,7 @@ fn component(facts: &Facts, package: &Package) -> Value {
             map.insert("description".into(), json!(package.summary));
         }
         if !package.sha256.is_empty() {
-            map.insert(
-                "hashes".into(),
-                json!([{ "alg": "SHA-256", "content": package.sha256 }]),
-            );
+            map.insert("hashes".into(), json!([{ "alg": "SHA-256", "content": package.sha256 }]));
         }
         if !package.license.is_empty() {
             map.insert("licenses".into(), json!([{ "expression": package.license }]));

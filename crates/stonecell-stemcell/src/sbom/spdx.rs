@@ -53,8 +53,7 @@ pub fn document(facts: &Facts) -> Value {
 }
 
 fn entry(facts: &Facts, package: &Package, id: &str) -> Value {
-    let license =
-        if package.license.is_empty() { "NOASSERTION" } else { package.license.as_str() };
+    let license = if package.license.is_empty() { "NOASSERTION" } else { package.license.as_str() };
     let mut value = json!({
         "SPDXID": id,
         "name": package.name,

@@ -1,0 +1,290 @@
+//! Wrapping a disk for an infrastructure: the stemcell tarball.
+//!
+//! Members, in this order and without `./` (the BOSH CLI refuses it): `stemcell.MF`, `packages.txt`,
+//! `dev_tools_file_list.txt`, `sbom.spdx.json`, `sbom.cdx.json`, `stonecell.json`, `image`. What the inner
+//! `image` holds depends on the infrastructure. Small members come first, so that a reader need not pass
+//! the disk to find them.
+
+use std::fs::File;
+use std::io::{self, BufWriter, Read, Write};
+use std::path::{Path, PathBuf};
+
+use bzip2::write::BzEncoder;
+use serde_json::Value;
+use sha1::Sha1;
+use sha2::{Digest, Sha256};
+use tar::{Builder, EntryType, Header};
+use thiserror::Error;
+
+use crate::facts::{Facts, Output};
+use crate::gzip::{Level, ParallelGzip};
+use crate::tree_tar::{self, Layer, TreeTarError};
+use crate::{ovf, sbom};
+
+/// SHA-1 of nothing: the `image` of a light stemcell.
+pub const EMPTY_SHA1: &str = "da39a3ee5e6b4b0d3255bfef95601890afd80709";
+
+/// Why a stemcell could not be written.
+#[derive(Debug, Error)]
+pub enum WrapError {
+    /// A file cannot be read or written.
+    #[error("cannot {action} {path}")]
+    Io {
+        /// For example `write`.
+        action: &'static str,
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The root file system cannot be packed.
+    #[error("cannot pack the root file system into {path}")]
+    Tree {
+        /// The archive.
+        path: PathBuf,
+        /// Why.
+        source: TreeTarError,
+    },
+    /// Facts cannot be written as JSON.
+    #[error("cannot write {0} as JSON")]
+    Json(&'static str, #[source] serde_json::Error),
+}
+
+/// What goes into the `image` member.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Image {
+    /// A gzip tar of one disk file under this name.
+    TarOfDisk {
+        /// The disk, already in the infrastructure's format.
+        disk: PathBuf,
+        /// Its name in the tar, for example `root.img`.
+        name: &'static str,
+    },
+    /// A gzip tar of descriptor, manifest and VMDK.
+    TarOfOvf {
+        /// The stream-optimised VMDK.
+        vmdk: PathBuf,
+        /// Bytes of the virtual disk.
+        capacity: u64,
+        /// Must the firmware verify the boot image?
+        secure_boot: bool,
+    },
+    /// The bzip2-compressed file itself.
+    Bzip2 {
+        /// The disk, already in the infrastructure's format.
+        disk: PathBuf,
+    },
+    /// A gzip tar of the root file system.
+    TarOfRoot {
+        /// The root and the trees that are mounted on it.
+        layers: Vec<Layer>,
+    },
+    /// Nothing: the image is in the cloud already.
+    Light,
+}
+
+/// Everything but the image.
+#[derive(Debug, Clone)]
+pub struct Members<'a> {
+    /// Facts for the SBOMs.
+    pub facts: &'a Facts,
+    /// `dpkg -l`.
+    pub packages: &'a str,
+    /// One path a line: what the agent may delete on request.
+    pub dev_tools: &'a str,
+    /// What `inspect` shows beside the manifest: controls, partitions, mutable files.
+    pub description: &'a Value,
+}
+
+/// Writes the stemcell to `path` by way of `work` (both on one file system, for the rename). `manifest`
+/// gives `stemcell.MF` for the SHA-1 of the image member.
+///
+/// # Errors
+/// [`WrapError`] that names the file.
+pub fn write(
+    path: &Path,
+    work: &Path,
+    members: &Members<'_>,
+    image: &Image,
+    name: &str,
+    manifest: &dyn Fn(&str) -> String,
+) -> Result<Output, WrapError> {
+    let epoch = u64::try_from(members.facts.epoch).unwrap_or(0);
+    let inner_path = work.join(format!("{name}.image"));
+    let sha1 = write_image(&inner_path, image, name, epoch)?;
+    let spdx = pretty("sbom.spdx.json", &sbom::spdx::document(members.facts))?;
+    let cyclonedx = pretty("sbom.cdx.json", &sbom::cyclonedx::document(members.facts))?;
+    let description = pretty("stonecell.json", members.description)?;
+
+    let partial = work.join(format!("{name}.tgz"));
+    let fail = |action| {
+        let path = partial.clone();
+        move |source| WrapError::Io { action, path, source }
+    };
+    let file = File::create(&partial).map_err(fail("create"))?;
+    let hashing = Hashing::<Sha256, _>::new(BufWriter::with_capacity(1 << 20, file));
+    let gzip = ParallelGzip::new(hashing, Level::Store).map_err(fail("write"))?;
+    let mut tar = Builder::new(gzip);
+    let small: [(&str, &[u8]); 6] = [
+        ("stemcell.MF", &manifest(&sha1).into_bytes()),
+        ("packages.txt", members.packages.as_bytes()),
+        ("dev_tools_file_list.txt", members.dev_tools.as_bytes()),
+        ("sbom.spdx.json", &spdx),
+        ("sbom.cdx.json", &cyclonedx),
+        ("stonecell.json", &description),
+    ];
+    for (member, bytes) in small {
+        append(&mut tar, member, bytes.len() as u64, bytes, epoch).map_err(fail("write"))?;
+    }
+    let inner = File::open(&inner_path).map_err(|source| WrapError::Io {
+        action: "read",
+        path: inner_path.clone(),
+        source,
+    })?;
+    let size = inner.metadata().map_err(fail("read"))?.len();
+    append(&mut tar, "image", size, inner, epoch).map_err(fail("write"))?;
+    let hashing = tar.into_inner().and_then(ParallelGzip::finish).map_err(fail("write"))?;
+    let (sha256, size) = hashing.finish().map_err(fail("write"))?;
+    std::fs::remove_file(&inner_path).map_err(|source| WrapError::Io {
+        action: "remove",
+        path: inner_path,
+        source,
+    })?;
+    std::fs::rename(&partial, path).map_err(fail("rename"))?;
+    Ok(Output { path: path.to_owned(), sha256, size })
+}
+
+/// Writes the `image` member and gives its SHA-1.
+fn write_image(path: &Path, image: &Image, name: &str, epoch: u64) -> Result<String, WrapError> {
+    let fail = |action| move |source| WrapError::Io { action, path: path.to_owned(), source };
+    let file = File::create(path).map_err(fail("create"))?;
+    let hashing = Hashing::<Sha1, _>::new(BufWriter::with_capacity(1 << 20, file));
+    let hashing = match image {
+        Image::Light => hashing,
+        Image::Bzip2 { disk } => {
+            let mut source = open(disk)?;
+            let mut encoder = BzEncoder::new(hashing, bzip2::Compression::fast());
+            io::copy(&mut source, &mut encoder).map_err(fail("write"))?;
+            encoder.finish().map_err(fail("write"))?
+        }
+        Image::TarOfDisk { disk, name } => {
+            let gzip = ParallelGzip::new(hashing, Level::Fast).map_err(fail("write"))?;
+            let mut tar = Builder::new(gzip);
+            let source = open(disk)?;
+            let size = source.metadata().map_err(fail("read"))?.len();
+            append(&mut tar, name, size, source, epoch).map_err(fail("write"))?;
+            tar.into_inner().and_then(ParallelGzip::finish).map_err(fail("write"))?
+        }
+        Image::TarOfOvf { vmdk, capacity, secure_boot } => {
+            let source = open(vmdk)?;
+            let file_size = source.metadata().map_err(fail("read"))?.len();
+            let machine =
+                ovf::Machine { name, file_size, capacity: *capacity, secure_boot: *secure_boot };
+            let descriptor = ovf::descriptor(&machine);
+            let disk_sha1 = sha1_of(vmdk)?;
+            let descriptor_sha1 = hex::encode(Sha1::digest(descriptor.as_bytes()));
+            let manifest = ovf::manifest(&descriptor_sha1, &disk_sha1);
+            let gzip = ParallelGzip::new(hashing, Level::Fast).map_err(fail("write"))?;
+            let mut tar = Builder::new(gzip);
+            for (member, text) in [(ovf::DESCRIPTOR, descriptor), (ovf::MANIFEST, manifest)] {
+                append(&mut tar, member, text.len() as u64, text.as_bytes(), epoch)
+                    .map_err(fail("write"))?;
+            }
+            append(&mut tar, ovf::DISK, file_size, source, epoch).map_err(fail("write"))?;
+            tar.into_inner().and_then(ParallelGzip::finish).map_err(fail("write"))?
+        }
+        Image::TarOfRoot { layers } => {
+            let gzip = ParallelGzip::new(hashing, Level::Fast).map_err(fail("write"))?;
+            let gzip = tree_tar::write(gzip, layers, epoch)
+                .map_err(|source| WrapError::Tree { path: path.to_owned(), source })?;
+            gzip.finish().map_err(fail("write"))?
+        }
+    };
+    let (sha1, _) = hashing.finish().map_err(fail("write"))?;
+    Ok(sha1)
+}
+
+fn append<W: Write, R: Read>(
+    tar: &mut Builder<W>,
+    name: &str,
+    size: u64,
+    data: R,
+    epoch: u64,
+) -> io::Result<()> {
+    let mut header = Header::new_ustar();
+    header.set_entry_type(EntryType::Regular);
+    header.set_mode(0o644);
+    header.set_uid(0);
+    header.set_gid(0);
+    header.set_mtime(epoch);
+    header.set_size(size);
+    tar.append_data(&mut header, name, data)
+}
+
+fn open(path: &Path) -> Result<File, WrapError> {
+    File::open(path).map_err(|source| WrapError::Io {
+        action: "read",
+        path: path.to_owned(),
+        source,
+    })
+}
+
+fn sha1_of(path: &Path) -> Result<String, WrapError> {
+    let mut file = open(path)?;
+    let mut hashing = Hashing::<Sha1, _>::new(io::sink());
+    io::copy(&mut file, &mut hashing)
+        .and_then(|_| hashing.finish())
+        .map(|(digest, _)| digest)
+        .map_err(|source| WrapError::Io { action: "read", path: path.to_owned(), source })
+}
+
+/// SHA-256 (hex) and size of a file: for outputs that were not written through this module.
+///
+/// # Errors
+/// [`WrapError::Io`] when it cannot be read.
+pub fn output(path: &Path) -> Result<Output, WrapError> {
+    let mut file = open(path)?;
+    let mut hashing = Hashing::<Sha256, _>::new(io::sink());
+    let fail = |source| WrapError::Io { action: "read", path: path.to_owned(), source };
+    io::copy(&mut file, &mut hashing).map_err(fail)?;
+    let (sha256, size) = hashing.finish().map_err(fail)?;
+    Ok(Output { path: path.to_owned(), sha256, size })
+}
+
+fn pretty(name: &'static str, value: &Value) -> Result<Vec<u8>, WrapError> {
+    let mut bytes =
+        serde_json::to_vec_pretty(value).map_err(|source| WrapError::Json(name, source))?;
+    bytes.push(b'\n');
+    Ok(bytes)
+}
+
+/// Hashes and counts what passes.
+struct Hashing<H: Digest, W: Write> {
+    hash: H,
+    size: u64,
+    inner: W,
+}
+
+impl<H: Digest, W: Write> Hashing<H, W> {
+    fn new(inner: W) -> Self {
+        Self { hash: H::new(), size: 0, inner }
+    }
+
+    fn finish(mut self) -> io::Result<(String, u64)> {
+        self.inner.flush()?;
+        Ok((hex::encode(self.hash.finalize()), self.size))
+    }
+}
+
+impl<H: Digest, W: Write> Write for Hashing<H, W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.inner.write(bytes)?;
+        self.hash.update(bytes.get(..written).unwrap_or_default());
+        self.size += written as u64;
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.inner.flush()
+    }
+}
