@@ -125,3 +125,50 @@ impl Package {
         )
     }
 }
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    pub(crate) fn sample() -> Facts {
+        Facts {
+            name: "debian-12".into(),
+            version: "1.0".into(),
+            distribution: "debian".into(),
+            release: "bookworm".into(),
+            release_version: "12".into(),
+            epoch: 0,
+            root_hash: "00".into(),
+            packages: vec![],
+            tools: vec![],
+            indexes: vec![],
+            sources: vec![],
+            lock_sha256: "a".into(),
+            builder_version: "0.1.0".into(),
+            builder_files: vec![],
+            development_keys: true,
+        }
+    }
+
+    #[test]
+    fn a_package_url_names_its_source_when_it_differs() {
+        let package = Package {
+            name: "libstdc++6".into(),
+            version: "1:12.2.0-14".into(),
+            architecture: "amd64".into(),
+            source: "gcc-12".into(),
+            source_version: "12.2.0-14".into(),
+            sha256: String::new(),
+            filename: String::new(),
+            maintainer: String::new(),
+            summary: String::new(),
+            homepage: String::new(),
+            license: String::new(),
+        };
+        assert_eq!(
+            package.purl("debian", "12"),
+            "pkg:deb/debian/libstdc%2B%2B6@1%3A12.2.0-14?arch=amd64&distro=debian-12\
+             &upstream=gcc-12%4012.2.0-14"
+        );
+    }
+}

@@ -2,6 +2,7 @@
 
 pub mod facts;
 pub mod gzip;
+pub mod open;
 pub mod ovf;
 pub mod provenance;
 pub mod sbom;

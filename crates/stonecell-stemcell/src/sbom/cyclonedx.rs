@@ -81,23 +81,8 @@ mod tests {
 
     #[test]
     fn a_changed_package_gives_another_serial_number() {
-        let facts = |lock: &str| Facts {
-            name: "debian-12".into(),
-            version: "1.0".into(),
-            distribution: "debian".into(),
-            release: "bookworm".into(),
-            release_version: "12".into(),
-            epoch: 0,
-            root_hash: "00".into(),
-            packages: vec![],
-            tools: vec![],
-            indexes: vec![],
-            sources: vec![],
-            lock_sha256: lock.into(),
-            builder_version: "0.1.0".into(),
-            builder_files: vec![],
-            development_keys: true,
-        };
+        let facts =
+            |lock: &str| Facts { lock_sha256: lock.into(), ..crate::facts::tests::sample() };
         let a = document(&facts("a"));
         assert_eq!(a, document(&facts("a")));
         assert_ne!(a["serialNumber"], document(&facts("b"))["serialNumber"]);

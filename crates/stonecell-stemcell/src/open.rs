@@ -1,0 +1,376 @@
+//! Opening what somebody hands us: a stemcell of any infrastructure, or a bare disk image.
+//!
+//! Members are read once, in order, with their sizes checked; the disk is unwrapped into a sparse raw file in
+//! a work directory of the caller, whatever format it came in. `qemu-img` converts formats; it is told the format
+//! that the bytes have, and runs on a copy that nobody else can swap.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use bzip2::read::BzDecoder;
+use flate2::read::MultiGzDecoder;
+use sha1::{Digest, Sha1};
+use tar::Archive;
+use thiserror::Error;
+
+/// Largest text member that is read: far above any real one.
+const TEXT_LIMIT: u64 = 256 << 20;
+/// Largest disk that is unwrapped.
+const DISK_LIMIT: u64 = 256 << 30;
+/// Members that are text; everything else but `image` is refused.
+pub const TEXT_MEMBERS: [&str; 6] = [
+    "stemcell.MF",
+    "packages.txt",
+    "dev_tools_file_list.txt",
+    "sbom.spdx.json",
+    "sbom.cdx.json",
+    "stonecell.json",
+];
+
+/// Why something could not be opened.
+#[derive(Debug, Error)]
+pub enum OpenError {
+    /// A file cannot be read or written.
+    #[error("cannot {action} {path}")]
+    Io {
+        /// For example `read`.
+        action: &'static str,
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// Not a stemcell and not a disk image.
+    #[error("{path} is neither a stemcell (.tgz) nor a disk image (raw, qcow2, vhd, vmdk)")]
+    Unknown {
+        /// Which.
+        path: PathBuf,
+    },
+    /// The tar is damaged or holds what it should not.
+    #[error("{path}: member {member}: {problem}")]
+    Member {
+        /// The stemcell.
+        path: PathBuf,
+        /// The member.
+        member: String,
+        /// What is wrong.
+        problem: String,
+    },
+    /// A member is missing.
+    #[error("{path} has no member {member}")]
+    Missing {
+        /// The stemcell.
+        path: PathBuf,
+        /// The member.
+        member: &'static str,
+    },
+    /// A tool failed.
+    #[error("qemu-img cannot convert {path} from {format}: {message}")]
+    Convert {
+        /// The disk.
+        path: PathBuf,
+        /// Its format.
+        format: &'static str,
+        /// What it said.
+        message: String,
+    },
+}
+
+/// An opened stemcell or disk.
+#[derive(Debug)]
+pub struct Opened {
+    /// Text members by name; empty for a bare disk.
+    pub texts: BTreeMap<String, Vec<u8>>,
+    /// SHA-1 (hex) of the `image` member, when there is one.
+    pub image_sha1: Option<String>,
+    /// What the image holds.
+    pub content: Content,
+}
+
+/// What an image holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Content {
+    /// A raw disk (sparse) in the work directory, or the file itself when it was raw.
+    Disk(PathBuf),
+    /// A gzip tar of a root file system, in the work directory.
+    RootTar(PathBuf),
+    /// Nothing: a light stemcell.
+    Light,
+}
+
+/// Opens `path`, unwrapping into `work`, which must be an empty directory of the caller's.
+///
+/// # Errors
+/// [`OpenError`] that names the file or the member.
+pub fn open(path: &Path, work: &Path) -> Result<Opened, OpenError> {
+    let mut head = [0; 512];
+    let mut file = File::open(path).map_err(|s| io_error("read", path, s))?;
+    let length = read_up_to(&mut file, &mut head).map_err(|s| io_error("read", path, s))?;
+    if head.get(..length).is_some_and(|head| head.starts_with(&[0x1f, 0x8b])) {
+        file.seek(SeekFrom::Start(0)).map_err(|s| io_error("read", path, s))?;
+        return open_stemcell(path, file, work);
+    }
+    let disk = to_raw(path, work)?;
+    Ok(Opened { texts: BTreeMap::new(), image_sha1: None, content: Content::Disk(disk) })
+}
+
+fn open_stemcell(path: &Path, file: File, work: &Path) -> Result<Opened, OpenError> {
+    let member_error = |member: &str, problem: String| OpenError::Member {
+        path: path.to_owned(),
+        member: member.to_owned(),
+        problem,
+    };
+    let mut archive = Archive::new(MultiGzDecoder::new(BufReader::with_capacity(1 << 20, file)));
+    let entries = archive.entries().map_err(|s| io_error("read", path, s))?;
+    let mut texts = BTreeMap::new();
+    let mut image = None;
+    for entry in entries {
+        let mut entry = entry.map_err(|s| io_error("read", path, s))?;
+        let name = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
+        if !entry.header().entry_type().is_file() {
+            return Err(member_error(&name, "expected a regular file".into()));
+        }
+        if name == "image" {
+            let raw = work.join("image");
+            let sha1 = copy_hashed(&mut entry, &raw).map_err(|s| io_error("unpack", path, s))?;
+            image = Some((raw, sha1));
+        } else if TEXT_MEMBERS.contains(&name.as_str()) {
+            if entry.size() > TEXT_LIMIT {
+                let problem = format!("{} bytes, more than {TEXT_LIMIT}", entry.size());
+                return Err(member_error(&name, problem));
+            }
+            let mut bytes = Vec::new();
+            entry
+                .by_ref()
+                .take(TEXT_LIMIT)
+                .read_to_end(&mut bytes)
+                .map_err(|s| io_error("read", path, s))?;
+            if texts.insert(name.clone(), bytes).is_some() {
+                return Err(member_error(&name, "is there twice".into()));
+            }
+        } else {
+            return Err(member_error(&name, "does not belong into a stemcell".into()));
+        }
+    }
+    let (image, sha1) =
+        image.ok_or_else(|| OpenError::Missing { path: path.to_owned(), member: "image" })?;
+    let content = unwrap_image(path, &image, work)?;
+    Ok(Opened { texts, image_sha1: Some(sha1), content })
+}
+
+/// Looks into the `image` member.
+fn unwrap_image(path: &Path, image: &Path, work: &Path) -> Result<Content, OpenError> {
+    let mut file = File::open(image).map_err(|s| io_error("read", image, s))?;
+    let mut head = [0; 4];
+    let length = read_up_to(&mut file, &mut head).map_err(|s| io_error("read", image, s))?;
+    file.seek(SeekFrom::Start(0)).map_err(|s| io_error("read", image, s))?;
+    match head.get(..length) {
+        Some([]) | None => Ok(Content::Light),
+        Some([b'B', b'Z', b'h', _]) => {
+            let out = work.join("disk.inner");
+            copy_sparse(&mut BzDecoder::new(BufReader::new(file)), &out)
+                .map_err(|s| io_error("unpack", image, s))?;
+            Ok(Content::Disk(to_raw(&out, work)?))
+        }
+        Some([0x1f, 0x8b, ..]) => {
+            let mut archive =
+                Archive::new(MultiGzDecoder::new(BufReader::with_capacity(1 << 20, file)));
+            let out = work.join("disk.inner");
+            let entries = archive.entries().map_err(|s| io_error("read", image, s))?;
+            for (count, entry) in entries.enumerate() {
+                let mut entry = entry.map_err(|s| io_error("read", image, s))?;
+                let name = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
+                let is_disk = ["root.img", "root.qcow2", "root.vhd", "disk.raw"]
+                    .contains(&name.as_str())
+                    || name.ends_with(".vmdk");
+                if is_disk {
+                    copy_sparse(&mut entry, &out).map_err(|s| io_error("unpack", image, s))?;
+                    return Ok(Content::Disk(to_raw(&out, work)?));
+                }
+                // A descriptor and its manifest come before a disk; anything else is a root tree.
+                if count >= 2 || !(name.ends_with(".ovf") || name.ends_with(".mf")) {
+                    return Ok(Content::RootTar(image.to_owned()));
+                }
+            }
+            Err(OpenError::Member {
+                path: path.to_owned(),
+                member: "image".into(),
+                problem: "holds no disk".into(),
+            })
+        }
+        Some(_) => Ok(Content::Disk(to_raw(image, work)?)),
+    }
+}
+
+/// The raw form of a disk: itself when it is raw, else converted into `work`.
+fn to_raw(disk: &Path, work: &Path) -> Result<PathBuf, OpenError> {
+    let format = sniff(disk)
+        .map_err(|s| io_error("read", disk, s))?
+        .ok_or_else(|| OpenError::Unknown { path: disk.to_owned() })?;
+    if format == "raw" {
+        return Ok(disk.to_owned());
+    }
+    let raw = work.join("disk.raw");
+    let output = Command::new("qemu-img")
+        .env("LC_ALL", "C")
+        .args(["convert", "-f", format, "-O", "raw", "--"])
+        .arg(disk)
+        .arg(&raw)
+        .output()
+        .map_err(|s| io_error("run qemu-img (package qemu-utils) on", disk, s))?;
+    if output.status.success() {
+        return Ok(raw);
+    }
+    let message = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+    Err(OpenError::Convert { path: disk.to_owned(), format, message })
+}
+
+/// Which format a disk has, by its bytes: a raw disk has a GPT in its second sector.
+fn sniff(disk: &Path) -> io::Result<Option<&'static str>> {
+    let mut file = File::open(disk)?;
+    let mut head = [0; 1024];
+    let length = read_up_to(&mut file, &mut head)?;
+    let head = head.get(..length).unwrap_or_default();
+    let size = file.metadata()?.len();
+    Ok(if head.starts_with(b"QFI\xfb") {
+        Some("qcow2")
+    } else if head.starts_with(b"KDMV") || head.starts_with(b"# Disk DescriptorFile") {
+        Some("vmdk")
+    } else if head.starts_with(b"conectix") {
+        Some("vpc")
+    } else if size >= 512 && tail(&mut file)?.starts_with(b"conectix") {
+        Some("vpc")
+    } else if head.get(512..520) == Some(b"EFI PART".as_slice()) {
+        Some("raw")
+    } else {
+        None
+    })
+}
+
+fn tail(file: &mut File) -> io::Result<[u8; 8]> {
+    let mut bytes = [0; 8];
+    file.seek(SeekFrom::End(-512))?;
+    file.read_exact(&mut bytes)?;
+    Ok(bytes)
+}
+
+fn copy_hashed(from: &mut impl Read, to: &Path) -> io::Result<String> {
+    let mut file = File::create(to)?;
+    let mut hash = Sha1::new();
+    let mut buffer = vec![0; 1 << 18];
+    loop {
+        let read = from.read(&mut buffer)?;
+        let Some(bytes) = buffer.get(..read).filter(|bytes| !bytes.is_empty()) else { break };
+        hash.update(bytes);
+        file.write_all(bytes)?;
+    }
+    Ok(hex::encode(hash.finalize()))
+}
+
+/// Copies, leaving holes where there are zeros.
+fn copy_sparse(from: &mut impl Read, to: &Path) -> io::Result<()> {
+    let mut file = File::create(to)?;
+    let mut buffer = vec![0; 1 << 16];
+    let mut size = 0;
+    loop {
+        let read = read_up_to(from, &mut buffer)?;
+        let Some(bytes) = buffer.get(..read).filter(|bytes| !bytes.is_empty()) else { break };
+        if bytes.iter().fold(0, |sum, byte| sum | byte) == 0 {
+            file.seek(SeekFrom::Current(i64::try_from(read).unwrap_or(0)))?;
+        } else {
+            file.write_all(bytes)?;
+        }
+        size += read as u64;
+        if size > DISK_LIMIT {
+            return Err(io::Error::other(format!("disk is larger than {DISK_LIMIT} bytes")));
+        }
+    }
+    file.set_len(size)
+}
+
+fn read_up_to(from: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
+    let mut filled = 0;
+    while let Some(rest) = buffer.get_mut(filled..).filter(|rest| !rest.is_empty()) {
+        match from.read(rest) {
+            Ok(0) => break,
+            Ok(read) => filled += read,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(filled)
+}
+
+fn io_error(action: &'static str, path: &Path, source: io::Error) -> OpenError {
+    OpenError::Io { action, path: path.to_owned(), source }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wrap::{self, Image, Members};
+
+    /// A disk that is a GPT header and nothing else: enough to be told apart.
+    fn tiny_disk(path: &Path) {
+        let mut bytes = vec![0; 1 << 20];
+        bytes[512..520].copy_from_slice(b"EFI PART");
+        bytes[4096] = 7;
+        std::fs::write(path, bytes).unwrap();
+    }
+
+    fn round_trip(image: &dyn Fn(&Path) -> Image) -> (Opened, tempfile::TempDir) {
+        let dir = tempfile::tempdir().unwrap();
+        let disk = dir.path().join("source.raw");
+        tiny_disk(&disk);
+        let facts = crate::facts::tests::sample();
+        let members = Members {
+            facts: &facts,
+            packages: "ii  bash",
+            dev_tools: "",
+            description: &serde_json::json!({}),
+        };
+        let out = dir.path().join("s.tgz");
+        let manifest = |sha1: &str| format!("sha1: {sha1}\n");
+        wrap::write(&out, dir.path(), &members, &image(&disk), "s", &manifest).unwrap();
+        let work = dir.path().join("work");
+        std::fs::create_dir(&work).unwrap();
+        let opened = open(&out, &work).unwrap();
+        let sha1 = opened.image_sha1.clone().unwrap();
+        assert_eq!(opened.texts["stemcell.MF"], format!("sha1: {sha1}\n").into_bytes());
+        assert_eq!(opened.texts["packages.txt"], b"ii  bash");
+        (opened, dir)
+    }
+
+    #[test]
+    fn a_disk_comes_back_as_it_went_in() {
+        let (opened, dir) =
+            round_trip(&|disk| Image::TarOfDisk { disk: disk.to_owned(), name: "root.img" });
+        let Content::Disk(raw) = opened.content else { panic!("{:?}", opened.content) };
+        assert_eq!(
+            std::fs::read(raw).unwrap(),
+            std::fs::read(dir.path().join("source.raw")).unwrap()
+        );
+    }
+
+    #[test]
+    fn so_does_one_behind_bzip2_and_nothing_for_a_light_one() {
+        let (opened, _dir) = round_trip(&|disk| Image::Bzip2 { disk: disk.to_owned() });
+        assert!(matches!(opened.content, Content::Disk(_)));
+        let (opened, _dir) = round_trip(&|_| Image::Light);
+        assert_eq!(opened.content, Content::Light);
+        assert_eq!(opened.image_sha1.unwrap(), wrap::EMPTY_SHA1);
+    }
+
+    #[test]
+    fn foreign_files_are_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("file");
+        for bytes in [b"".as_slice(), b"hello", &[0x1f, 0x8b, 0, 0], &[0; 2048]] {
+            std::fs::write(&file, bytes).unwrap();
+            assert!(open(&file, dir.path()).is_err());
+        }
+    }
+}
