@@ -7,5 +7,6 @@ pub mod ovf;
 pub mod provenance;
 pub mod sbom;
 pub mod signature;
+pub mod tree;
 pub mod tree_tar;
 pub mod wrap;
