@@ -1,3 +1,19 @@
-//! What a stemcell is: definition file, lock file, versions, manifest types, roles. Pure.
+//! What a stemcell is, as plain data: the definition and its roles, the lock, the manifest, the
+//! table of infrastructures.
+//!
+//! Nothing here reads a clock, a network or (but for [`Disk`]) a file: callers hand in the text and
+//! today's date, and get data or errors that name file, line, column and remedy.
 
+pub mod compose;
+pub mod definition;
+pub mod error;
+mod file;
+pub mod iaas;
 pub mod lock;
+pub mod release;
+pub mod schema;
+pub mod size;
+
+pub use compose::{Disk, Files, load};
+pub use definition::Definition;
+pub use error::{DefinitionError, DefinitionErrors, Place};
