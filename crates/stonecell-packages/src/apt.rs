@@ -68,8 +68,8 @@ pub(crate) fn simulate(
     recommends: bool,
     names: &[String],
 ) -> Result<AptOutcome, AptError> {
-    let directory = TempDir::new()
-        .map_err(|source| AptError::Write { path: std::env::temp_dir(), source })?;
+    let directory =
+        TempDir::new().map_err(|source| AptError::Write { path: std::env::temp_dir(), source })?;
     let root = directory.path();
     let config = root.join("apt.conf");
     write(&config, &configuration(root, architecture, recommends)?)?;

@@ -32,7 +32,9 @@ pub fn plan(stdout: &str) -> Result<Vec<Planned>, PlanError> {
     let error = |line: &str| PlanError { line: line.chars().take(200).collect() };
     stdout
         .lines()
-        .filter(|line| line.starts_with("Inst ") || line.starts_with("Remv ") || line.starts_with("Purg "))
+        .filter(|line| {
+            line.starts_with("Inst ") || line.starts_with("Remv ") || line.starts_with("Purg ")
+        })
         .map(|line| planned(line).ok_or_else(|| error(line)))
         .collect()
 }

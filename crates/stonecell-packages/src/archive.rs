@@ -273,10 +273,8 @@ fn unpack(wanted: &Wanted, suite: &str) -> Result<String, ArchiveError> {
         path: wanted.path.clone(),
         source,
     })?;
-    String::from_utf8(content).map_err(|_| ArchiveError::NotUtf8 {
-        suite: suite.to_owned(),
-        path: wanted.path.clone(),
-    })
+    String::from_utf8(content)
+        .map_err(|_| ArchiveError::NotUtf8 { suite: suite.to_owned(), path: wanted.path.clone() })
 }
 
 /// Reports retries of a small file.

@@ -84,7 +84,8 @@ mod tests {
 
     #[test]
     fn the_default_follows_the_environment() {
-        let dir = |own, xdg, home| default_cache_dir(own, xdg, home).map(|dir| dir.into_os_string());
+        let dir =
+            |own, xdg, home| default_cache_dir(own, xdg, home).map(|dir| dir.into_os_string());
         assert_eq!(dir(Some("/a"), Some("/b"), Some("/c")), Some("/a".into()));
         assert_eq!(dir(Some(""), Some("/b"), Some("/c")), Some("/b/stonecell".into()));
         assert_eq!(dir(None, Some("b"), Some("/c")), Some("/c/.cache/stonecell".into()));

@@ -95,7 +95,8 @@ mod tests {
     #[test]
     fn reads_clauses_and_alternatives() {
         let field = "libc6 (>= 2.34), initramfs-tools (>= 0.120) | linux-initramfs-tool, perl:any";
-        let all: Vec<Vec<_>> = clauses(field).map(|clause| alternatives(clause).collect()).collect();
+        let all: Vec<Vec<_>> =
+            clauses(field).map(|clause| alternatives(clause).collect()).collect();
         assert_eq!(
             all,
             [

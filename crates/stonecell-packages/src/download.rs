@@ -63,7 +63,9 @@ pub enum TransferError {
         reason: String,
     },
     /// The file is not the one that the index or the lock names.
-    #[error("{url} has SHA-256 {actual}, expected {expected}; the mirror's copy is damaged or changed")]
+    #[error(
+        "{url} has SHA-256 {actual}, expected {expected}; the mirror's copy is damaged or changed"
+    )]
     Checksum {
         /// The address.
         url: Url,
@@ -73,7 +75,9 @@ pub enum TransferError {
         actual: String,
     },
     /// The file has another size.
-    #[error("{url} has {actual} bytes, expected {expected}; the mirror's copy is damaged or changed")]
+    #[error(
+        "{url} has {actual} bytes, expected {expected}; the mirror's copy is damaged or changed"
+    )]
     Size {
         /// The address.
         url: Url,
@@ -506,10 +510,7 @@ fn is_same_file(file: &File, path: &Path) -> io::Result<bool> {
     }
 }
 
-pub(crate) fn disk(
-    action: &'static str,
-    path: &Path,
-) -> impl FnOnce(io::Error) -> TransferError {
+pub(crate) fn disk(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> TransferError {
     let path = path.to_owned();
     move |source| TransferError::Disk { action, path, source }
 }

@@ -39,11 +39,7 @@ pub struct FetchOptions {
 
 impl Default for FetchOptions {
     fn default() -> Self {
-        Self {
-            connection: ConnectionSettings::default(),
-            connections: 8,
-            trust_cached: false,
-        }
+        Self { connection: ConnectionSettings::default(), connections: 8, trust_cached: false }
     }
 }
 

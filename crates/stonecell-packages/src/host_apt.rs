@@ -66,10 +66,10 @@ fn entries(text: &str) -> Vec<HostEntry> {
             let url = line.strip_prefix('\'')?.split_once('\'')?.0;
             let (base, suite) = url.strip_suffix("/InRelease")?.split_once("/dists/")?;
             let known = ["http://", "https://", "file:/"];
-            known.iter().any(|scheme| base.starts_with(scheme)).then(|| HostEntry {
-                base: base.to_owned(),
-                suite: suite.to_owned(),
-            })
+            known
+                .iter()
+                .any(|scheme| base.starts_with(scheme))
+                .then(|| HostEntry { base: base.to_owned(), suite: suite.to_owned() })
         })
         .collect()
 }

@@ -190,11 +190,9 @@ impl<'a> Fields<'a> {
         let version = need("Version", self.version)?;
         let version = check("Version", version, is_version, "a version")?;
         let architecture = need("Architecture", self.architecture)?;
-        let architecture =
-            check("Architecture", architecture, is_architecture, "an architecture")?;
+        let architecture = check("Architecture", architecture, is_architecture, "an architecture")?;
         let filename = need("Filename", self.filename)?;
-        let filename =
-            check("Filename", filename, is_plain_path, "a relative path without `..`")?;
+        let filename = check("Filename", filename, is_plain_path, "a relative path without `..`")?;
         let (source, source_version) = source(self.source, name, version);
         check("Source", source, is_package_name, "a package name")?;
         check("Source", source_version, is_version, "a version")?;

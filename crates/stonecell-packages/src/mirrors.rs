@@ -155,7 +155,8 @@ pub fn mirrors(base: &Base, request: &MirrorRequest<'_>) -> Result<Sources, Mirr
 
 /// Roots of the main and of the security mirror.
 fn bases(base: &Base, request: &MirrorRequest<'_>) -> Result<(Url, Url), MirrorError> {
-    let set = |value: Option<&str>| value.map(str::trim).filter(|v| !v.is_empty()).map(String::from);
+    let set =
+        |value: Option<&str>| value.map(str::trim).filter(|v| !v.is_empty()).map(String::from);
     let given = set(request.definition)
         .map(|mirror| (mirror, "the definition"))
         .or_else(|| set(request.environment).map(|mirror| (mirror, "STONECELL_MIRROR")));
@@ -164,12 +165,13 @@ fn bases(base: &Base, request: &MirrorRequest<'_>) -> Result<(Url, Url), MirrorE
         .transpose()?;
     if let Some((mirror, origin)) = given {
         let main = parse(&mirror, origin)?;
-        let security =
-            named_security.unwrap_or_else(|| security_base(base.distribution, &main));
+        let security = named_security.unwrap_or_else(|| security_base(base.distribution, &main));
         return Ok((main, security));
     }
-    let none =
-        || MirrorError::None { distribution: base.distribution.id(), release: base.release.clone() };
+    let none = || MirrorError::None {
+        distribution: base.distribution.id(),
+        release: base.release.clone(),
+    };
     let host = request.host.ok_or_else(none)?;
     let origin = "this machine's apt configuration";
     let find = |suffix: &str| host_base(base, host, suffix);

@@ -117,8 +117,10 @@ mod tests {
 
     #[test]
     fn hosts_can_be_left_out() {
-        let read =
-            settings(&[("http_proxy", "proxy.invalid:3128"), ("no_proxy", "a.invalid, .b.invalid")]);
+        let read = settings(&[
+            ("http_proxy", "proxy.invalid:3128"),
+            ("no_proxy", "a.invalid, .b.invalid"),
+        ]);
         let proxy = read.of_scheme("http").expect("valid").expect("set");
         for (url, direct) in [
             ("http://a.invalid/", true),

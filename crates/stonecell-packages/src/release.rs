@@ -129,9 +129,8 @@ pub fn parse(text: &str) -> Result<Release, ReleaseError> {
     let valid_until = fields.get("Valid-Until").map(|until| time("Valid-Until", until.0));
     let architectures: Vec<String> =
         get("Architectures").split_whitespace().map(String::from).collect();
-    let all_is_merged = get("No-Support-for-Architecture-all")
-        .split_whitespace()
-        .any(|what| what == "Packages");
+    let all_is_merged =
+        get("No-Support-for-Architecture-all").split_whitespace().any(|what| what == "Packages");
     Ok(Release {
         origin: get("Origin").to_owned(),
         suite: get("Suite").to_owned(),

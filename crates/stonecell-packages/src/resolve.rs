@@ -78,7 +78,9 @@ pub enum ResolveError {
         source: IndexError,
     },
     /// A name cannot be that of a package.
-    #[error("`{name}` is not a package name; expected lower-case letters, digits, `+`, `-` and `.`")]
+    #[error(
+        "`{name}` is not a package name; expected lower-case letters, digits, `+`, `-` and `.`"
+    )]
     Name {
         /// The name.
         name: String,
@@ -190,10 +192,8 @@ impl<'a> Rules<'a> {
         let deny = request.deny.iter().map(|pattern| ("deny", pattern.as_str()));
         let patterns: Vec<_> = remove.chain(deny).collect();
         let mut builder = GlobSetBuilder::new();
-        let error = |pattern: &str, source| ResolveError::Pattern {
-            pattern: pattern.to_owned(),
-            source,
-        };
+        let error =
+            |pattern: &str, source| ResolveError::Pattern { pattern: pattern.to_owned(), source };
         for (_, pattern) in &patterns {
             builder.add(Glob::new(pattern).map_err(|source| error(pattern, source))?);
         }
@@ -412,10 +412,7 @@ impl Archive {
     }
 }
 
-fn find<'s, 'a>(
-    candidates: &'s Candidates<'a>,
-    planned: &Planned,
-) -> Option<&'s Candidate<'a>> {
+fn find<'s, 'a>(candidates: &'s Candidates<'a>, planned: &Planned) -> Option<&'s Candidate<'a>> {
     candidates.exact(&planned.name, &planned.version, &planned.architecture)
 }
 
@@ -472,8 +469,7 @@ fn locked(candidate: &Candidate<'_>, suite: &str, essential: bool) -> LockedPack
 fn synthetic_index(packages: &[Synthetic]) -> Result<String, ResolveError> {
     let mut text = String::new();
     for package in packages {
-        let error =
-            |field| ResolveError::Synthetic { name: package.name.clone(), field };
+        let error = |field| ResolveError::Synthetic { name: package.name.clone(), field };
         if !is_package_name(&package.name) {
             return Err(error("name"));
         }

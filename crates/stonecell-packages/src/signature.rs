@@ -250,11 +250,9 @@ mod tests {
 
     #[test]
     fn everything_else_does_not() {
-        for (keyword, words) in [
-            ("EXPSIG", "has expired"),
-            ("EXPKEYSIG", "has expired"),
-            ("REVKEYSIG", "was revoked"),
-        ] {
+        for (keyword, words) in
+            [("EXPSIG", "has expired"), ("EXPKEYSIG", "has expired"), ("REVKEYSIG", "was revoked")]
+        {
             match judged(&good(ONE, 8).replace("GOODSIG", keyword)) {
                 Verdict::NotTrusted(reasons) => assert!(reasons[0].contains(words), "{reasons:?}"),
                 other => panic!("{keyword}: {other:?}"),

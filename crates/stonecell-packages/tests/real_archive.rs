@@ -6,8 +6,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use stonecell_definition::lock::Lock;
 use stonecell_packages::{
-    Archive, Base, Cache, Distribution, FetchOptions, MirrorRequest, ProxySettings, Request, Silent,
-    Synthetic, fetch, mirrors, read_host_apt,
+    Archive, Base, Cache, Distribution, FetchOptions, MirrorRequest, ProxySettings, Request,
+    Silent, Synthetic, fetch, mirrors, read_host_apt,
 };
 
 fn lock(release: &str, cache: &Cache) -> Lock {
