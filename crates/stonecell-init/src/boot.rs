@@ -67,10 +67,8 @@ pub(crate) fn run(on_failure: &mut OnCorruption) -> Result<Infallible, BootError
     let pair = wait_for(&options, &mut watch, &mut loader, deadline)?;
     kmsg::info(&format!("root {}, verity {}", pair.root.name, pair.verity.name));
 
-    let superblock = verity::superblock(&devices::read_start(
-        &pair.verity,
-        verity::SUPERBLOCK_SIZE,
-    )?)?;
+    let superblock =
+        verity::superblock(&devices::read_start(&pair.verity, verity::SUPERBLOCK_SIZE)?)?;
     let target = verity::target(
         &superblock,
         pair.root.device,
@@ -92,8 +90,11 @@ fn mount_kernel_file_systems() -> Result<(), BootError> {
         ("proc", "/proc", private | MountFlags::NODEV),
         ("sysfs", "/sys", private | MountFlags::NODEV),
     ] {
-        mount(kind, at, kind, flags, None)
-            .map_err(|source| BootError::Mount { kind, at, source })?;
+        mount(kind, at, kind, flags, None).map_err(|source| BootError::Mount {
+            kind,
+            at,
+            source,
+        })?;
     }
     Ok(())
 }

@@ -136,8 +136,10 @@ mod tests {
 
     use super::*;
 
-    const UUID: [u8; 16] =
-        [0x00, 0x11, 0x22, 0x33, 0x44, 0x55, 0x66, 0x77, 0x88, 0x99, 0xaa, 0xbb, 0xcc, 0xdd, 0xee, 0xff];
+    const UUID: [u8; 16] = [
+        0x00, 0x11, 0x22, 0x33, 0x44, 0x55, 0x66, 0x77, 0x88, 0x99, 0xaa, 0xbb, 0xcc, 0xdd, 0xee,
+        0xff,
+    ];
 
     /// A disk with one partition in the third place, written by another implementation.
     fn disk(sector: u64) -> Vec<u8> {
@@ -172,7 +174,10 @@ mod tests {
     #[test]
     fn refuses_a_disk_without_a_table() {
         assert_eq!(read(&[0; 8192], 512), Err(GptError::NoHeader));
-        assert_eq!(header(b"EFI PART"), Err(GptError::BadHeader("block is shorter than the header")));
+        assert_eq!(
+            header(b"EFI PART"),
+            Err(GptError::BadHeader("block is shorter than the header"))
+        );
     }
 
     #[test]

@@ -43,7 +43,9 @@ pub struct Index {
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum IndexError {
     /// Another version or no index at all.
-    #[error("module index: the first line is not `{HEAD}`; init and initrd are of different builds")]
+    #[error(
+        "module index: the first line is not `{HEAD}`; init and initrd are of different builds"
+    )]
     Version,
     /// A line with an unknown first word or too few words.
     #[error("module index, line {0}: unknown record; init and initrd are of different builds")]
@@ -181,7 +183,12 @@ mod tests {
         );
         assert_eq!(
             index.load_order("erofs"),
-            [("crc32c_generic", false), ("crc32c_intel", false), ("libcrc32c", true), ("erofs", true)]
+            [
+                ("crc32c_generic", false),
+                ("crc32c_intel", false),
+                ("libcrc32c", true),
+                ("erofs", true)
+            ]
         );
         assert_eq!(index.drivers("virtio:d00000002v00001AF4"), BTreeSet::from(["dm_mod"]));
     }

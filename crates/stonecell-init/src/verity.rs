@@ -166,7 +166,8 @@ mod tests {
     fn the_table_line_is_the_kernels() {
         let block = superblock(&good()).unwrap();
         let hash = RootHash::parse(HASH).unwrap();
-        let line = |mode| target(&block, device(2, 1 << 20), device(3, 4 * 4096), &hash, mode).unwrap();
+        let line =
+            |mode| target(&block, device(2, 1 << 20), device(3, 4 * 4096), &hash, mode).unwrap();
         assert_eq!(
             line(OnCorruption::Panic),
             Target {
@@ -203,7 +204,10 @@ mod tests {
         }
         let mut bytes = good();
         bytes[80..82].copy_from_slice(&257_u16.to_le_bytes());
-        assert_eq!(superblock(&bytes), Err(VerityError::Superblock("salt is longer than 256 bytes")));
+        assert_eq!(
+            superblock(&bytes),
+            Err(VerityError::Superblock("salt is longer than 256 bytes"))
+        );
         assert!(superblock(&good()[..511]).is_err());
     }
 

@@ -95,7 +95,8 @@ mod tests {
 
     #[test]
     fn a_missing_driver_is_named_with_the_remedy() {
-        let root = fake("kernel/sd_mod.ko:\nkernel/hv_storvsc.ko:\n", "kernel/hv_vmbus.ko\n", "", "");
+        let root =
+            fake("kernel/sd_mod.ko:\nkernel/hv_storvsc.ko:\n", "kernel/hv_vmbus.ko\n", "", "");
         let mut tree = Tree::read(root.path(), "6.1").unwrap();
         tree.version = "6.1-cloud-amd64".into();
         assert_eq!(

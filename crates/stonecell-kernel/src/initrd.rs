@@ -257,10 +257,7 @@ mod tests {
         assert!(matches!(check_static(&dynamic), Err(InitrdError::Init("cut short"))));
         dynamic.extend([3, 0, 0, 0]);
         for bad in [dynamic.as_slice(), b"#!/bin/sh\n", b""] {
-            assert!(matches!(
-                build(&spec(root.path(), bad, &[])),
-                Err(InitrdError::Init(_))
-            ));
+            assert!(matches!(build(&spec(root.path(), bad, &[])), Err(InitrdError::Init(_))));
         }
     }
 }

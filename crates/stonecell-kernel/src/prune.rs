@@ -52,10 +52,14 @@ pub enum PruneError {
         source: globset::Error,
     },
     /// A module is both allowed by its name and blocked.
-    #[error("module {0} is allowed by the role and blocked by a control; opt out of the control or drop it from modules.allow")]
+    #[error(
+        "module {0} is allowed by the role and blocked by a control; opt out of the control or drop it from modules.allow"
+    )]
     Contradiction(String),
     /// An allowed module cannot load without a blocked one.
-    #[error("module {allowed} is allowed but needs {blocked}, which a control blocks; drop one of the two")]
+    #[error(
+        "module {allowed} is allowed but needs {blocked}, which a control blocks; drop one of the two"
+    )]
     NeedsBlocked {
         /// The allowed module.
         allowed: String,
@@ -107,8 +111,7 @@ pub fn plan(
         if let Some(name) = glob.exact_name().filter(|name| blocked.contains(name)) {
             return Err(PruneError::Contradiction(name));
         }
-        let matched =
-            tree.modules.iter().filter(|(name, module)| glob.matches(name, &module.path));
+        let matched = tree.modules.iter().filter(|(name, module)| glob.matches(name, &module.path));
         let before = todo.len();
         // A glob speaks of many modules; the blocked among them are not meant.
         let mut any = false;
@@ -174,8 +177,11 @@ pub fn prune(
         report.removed += 1;
         report.removed_bytes += size;
     }
-    delete_empty(&tree.directory.join("kernel"))
-        .map_err(|(path, source)| PruneError::File { what: "delete", path, source })?;
+    delete_empty(&tree.directory.join("kernel")).map_err(|(path, source)| PruneError::File {
+        what: "delete",
+        path,
+        source,
+    })?;
     filter_order(&tree, &report.kept)?;
     depmod(root, version)?;
     Ok(report)

@@ -119,13 +119,18 @@ impl Tree {
             after: BTreeMap::new(),
             directory,
         };
-        tree.each_line("modules.dep", "PATH: PATHS, paths relative and ending in .ko", |tree, line| {
-            let (path, needs) = line.split_once(':')?;
-            let needs = needs.split_whitespace().map(alias::module_name);
-            let module = Module { path: inside(path)?.to_owned(), needs: needs.collect::<Option<_>>()? };
-            tree.modules.insert(alias::module_name(path)?, module);
-            Some(())
-        })?;
+        tree.each_line(
+            "modules.dep",
+            "PATH: PATHS, paths relative and ending in .ko",
+            |tree, line| {
+                let (path, needs) = line.split_once(':')?;
+                let needs = needs.split_whitespace().map(alias::module_name);
+                let module =
+                    Module { path: inside(path)?.to_owned(), needs: needs.collect::<Option<_>>()? };
+                tree.modules.insert(alias::module_name(path)?, module);
+                Some(())
+            },
+        )?;
         tree.each_line("modules.builtin", "a path ending in .ko", |tree, line| {
             tree.builtin.insert(alias::module_name(line)?);
             Some(())
@@ -135,24 +140,28 @@ impl Tree {
             tree.aliases.push((alias::normal(pattern), alias::normal(name)));
             Some(())
         })?;
-        tree.each_line("modules.softdep", "softdep MODULE pre: NAMES post: NAMES", |tree, line| {
-            let mut words = line.strip_prefix("softdep ")?.split_whitespace();
-            let name = alias::normal(words.next()?);
-            let mut list = None;
-            for word in words {
-                match word {
-                    "pre:" => list = Some(&mut tree.before),
-                    "post:" => list = Some(&mut tree.after),
-                    // A name before both words belongs to neither; modprobe skips it too.
-                    _ => {
-                        if let Some(list) = &mut list {
-                            list.entry(name.clone()).or_default().push(word.to_owned());
+        tree.each_line(
+            "modules.softdep",
+            "softdep MODULE pre: NAMES post: NAMES",
+            |tree, line| {
+                let mut words = line.strip_prefix("softdep ")?.split_whitespace();
+                let name = alias::normal(words.next()?);
+                let mut list = None;
+                for word in words {
+                    match word {
+                        "pre:" => list = Some(&mut tree.before),
+                        "post:" => list = Some(&mut tree.after),
+                        // A name before both words belongs to neither; modprobe skips it too.
+                        _ => {
+                            if let Some(list) = &mut list {
+                                list.entry(name.clone()).or_default().push(word.to_owned());
+                            }
                         }
                     }
                 }
-            }
-            Some(())
-        })?;
+                Some(())
+            },
+        )?;
         Ok(tree)
     }
 
@@ -217,7 +226,8 @@ pub(crate) fn directory(root: &Path, version: &str) -> Result<PathBuf, TreeError
 
 /// The path if it stays below the module directory.
 fn inside(path: &str) -> Option<&str> {
-    let good = !path.starts_with('/') && path.split('/').all(|part| !matches!(part, "" | "." | ".."));
+    let good =
+        !path.starts_with('/') && path.split('/').all(|part| !matches!(part, "" | "." | ".."));
     good.then_some(path)
 }
 
