@@ -48,20 +48,25 @@ pub(crate) mod laws {
         let once = edit(text);
         assert_eq!(edit(&once), once, "editing twice is editing once");
         assert_eq!(read(&once).as_deref(), Some(value), "the reader gives what was set: {once:?}");
-        let mut kept = split(&once).into_iter().peekable();
-        let mut gone = 0;
-        for line in split(text) {
-            // The new text must contain the old lines in order, but for those that the edit had to touch.
-            let mut ahead = kept.clone();
-            if ahead.by_ref().any(|other| other == line) {
-                kept = ahead;
-            } else {
-                gone += 1;
-            }
-        }
+        let (old, new) = (split(text), split(&once));
+        let gone = old.len() - kept(&old, &new);
         assert!(
             gone <= touched,
             "{gone} lines changed, at most {touched} may: {text:?} -> {once:?}"
         );
+    }
+
+    /// Length of the longest common subsequence: the lines that were kept, in order.
+    fn kept(old: &[String], new: &[String]) -> usize {
+        let mut row = vec![0; new.len() + 1];
+        for line in old {
+            let mut diagonal = 0;
+            for (at, other) in new.iter().enumerate() {
+                let above = row[at + 1];
+                row[at + 1] = if line == other { diagonal + 1 } else { above.max(row[at]) };
+                diagonal = above;
+            }
+        }
+        row[new.len()]
     }
 }
