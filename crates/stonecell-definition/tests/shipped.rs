@@ -1,6 +1,8 @@
 //! The definitions and roles in the repository are valid, compose in every sensible way, and are as
 //! small as they claim.
 
+#![expect(clippy::tests_outside_test_module, reason = "the whole file is a test")]
+
 use std::path::{Path, PathBuf};
 
 use jiff::civil::date;

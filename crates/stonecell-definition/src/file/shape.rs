@@ -3,8 +3,9 @@
 //!
 //! It knows the keywords that `crate::schema` produces and no others.
 
+use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use regex::Regex;
 use serde_json::{Map, Value};
@@ -139,15 +140,13 @@ impl Checker<'_> {
 
     fn text(&mut self, text: &str, span: &std::ops::Range<usize>, node: &Value, field: &str) {
         let Some(pattern) = node.get("pattern").and_then(Value::as_str) else { return };
-        match Regex::new(pattern) {
-            Ok(regex) if regex.is_match(text) => {}
-            Ok(_) => {
-                let message = format!("`{field}` is {text:?}");
-                self.error(span, message, Some(format!("expected {}", expected(node))));
-            }
-            Err(error) => {
-                self.error(span, format!("`{field}` has no valid pattern: {error}"), None)
-            }
+        let matches = match PATTERNS.get(pattern) {
+            Some(regex) => regex.is_match(text),
+            None => false,
+        };
+        if !matches {
+            let message = format!("`{field}` is {text:?}");
+            self.error(span, message, Some(format!("expected {}", expected(node))));
         }
     }
 
@@ -172,6 +171,31 @@ impl Checker<'_> {
             };
             self.error(span, format!("`{field}` is {number}"), Some(range));
         }
+    }
+}
+
+/// Every pattern of the schemas, compiled once. A test shows that all of them compile.
+static PATTERNS: LazyLock<BTreeMap<&'static str, Regex>> = LazyLock::new(|| {
+    let mut patterns = BTreeMap::new();
+    for kind in [Kind::Role, Kind::Include, Kind::Definition] {
+        collect(schema(kind), &mut patterns);
+    }
+    patterns
+});
+
+fn collect(node: &'static Value, patterns: &mut BTreeMap<&'static str, Regex>) {
+    match node {
+        Value::Object(table) => {
+            if let Some(pattern) = table.get("pattern").and_then(Value::as_str)
+                && !patterns.contains_key(pattern)
+                && let Ok(regex) = Regex::new(pattern)
+            {
+                patterns.insert(pattern, regex);
+            }
+            table.values().for_each(|value| collect(value, patterns));
+        }
+        Value::Array(list) => list.iter().for_each(|value| collect(value, patterns)),
+        _ => {}
     }
 }
 

@@ -1,0 +1,32 @@
+//! Definitions, roles and included files of any text: the reader gives a definition or errors, never a
+//! panic, and a definition that loads is the same when it is loaded again.
+
+#![no_main]
+
+use std::path::Path;
+
+use jiff::civil::date;
+use libfuzzer_sys::fuzz_target;
+use stonecell_definition::load;
+use stonecell_definition::lock::Lock;
+use stonecell_definition::manifest::StemcellManifest;
+
+fuzz_target!(|data: &str| {
+    // The first part is the definition, the second everything that it names.
+    let (definition, other) = data.split_once('\0').unwrap_or((data, ""));
+    let read = |path: &Path| {
+        Ok(if path.ends_with("fuzz.toml") { definition.to_owned() } else { other.to_owned() })
+    };
+    let today = date(2026, 1, 1);
+    match load(Path::new("fuzz.toml"), today, &read) {
+        Ok(loaded) => {
+            let again = load(Path::new("fuzz.toml"), today, &read);
+            assert_eq!(again.ok().map(|again| again.lock_digest()), Some(loaded.lock_digest()));
+        }
+        Err(errors) => assert!(!errors.to_string().is_empty()),
+    }
+    if let Ok(lock) = Lock::from_toml(data, Path::new("fuzz.lock")) {
+        assert!(lock.to_toml(Path::new("fuzz.lock")).is_ok());
+    }
+    let _ = StemcellManifest::from_yaml(data);
+});
