@@ -69,7 +69,11 @@ fn inside(args: &[String]) -> Result<ExitCode> {
         packages,
         synthetic: if has_tool { Vec::new() } else { vec![initrd] },
         epoch: 1_700_000_000,
-        path_exclude: if slim { vec!["/usr/share/doc/*".into(), "/usr/share/man/*".into()] } else { vec![] },
+        path_exclude: if slim {
+            vec!["/usr/share/doc/*".into(), "/usr/share/man/*".into()]
+        } else {
+            vec![]
+        },
         path_include: if slim { vec!["/usr/share/doc/*/copyright".into()] } else { vec![] },
         database: slim.then(|| "usr/lib/stonecell/dpkg".into()),
     };

@@ -50,8 +50,7 @@ pub fn members(bytes: &[u8]) -> Result<Vec<Member<'_>>, ArError> {
     let mut found = Vec::new();
     while !rest.is_empty() {
         let at = bytes.len() - rest.len();
-        let (header, body) =
-            rest.split_at_checked(HEADER).ok_or(ArError::HeaderTruncated(at))?;
+        let (header, body) = rest.split_at_checked(HEADER).ok_or(ArError::HeaderTruncated(at))?;
         let text = std::str::from_utf8(header).map_err(|_| ArError::HeaderDamaged(at))?;
         let damaged = || ArError::HeaderDamaged(at);
         if text.get(58..60) != Some("`\n") {

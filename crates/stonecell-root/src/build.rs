@@ -142,10 +142,11 @@ pub fn build_root(
         progress(Event::Loaded { package: &lock.name, converted: new });
     })?;
     for synthetic in &spec.synthetic {
-        all.push(synthetic.to_package(spec.epoch).map_err(|source| RootError::Synthetic {
-            name: synthetic.name.clone(),
-            source,
-        })?);
+        all.push(
+            synthetic
+                .to_package(spec.epoch)
+                .map_err(|source| RootError::Synthetic { name: synthetic.name.clone(), source })?,
+        );
     }
     let graph = Graph::new(&all)?;
     let tree = Tree::open(&spec.target).map_err(tree_error("open the root"))?;

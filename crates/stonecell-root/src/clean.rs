@@ -20,11 +20,11 @@ pub struct CleanError {
 }
 
 /// Directories whose content goes: what only a running system fills.
-const EMPTIED: [&str; 7] = ["dev", "proc", "run", "sys", "tmp", "var/lib/apt/lists", "var/tmp"];
+const EMPTIED: [&str; 6] = ["dev", "proc", "run", "sys", "tmp", "var/tmp"];
 
 /// Directories that keep their directories, which have owners of their own, and lose their files:
-/// logs, and caches that are made again.
-const EMPTIED_OF_FILES: [&str; 2] = ["var/cache", "var/log"];
+/// logs, and caches and package indexes that are made again.
+const EMPTIED_OF_FILES: [&str; 3] = ["var/cache", "var/lib/apt/lists", "var/log"];
 
 /// Files that must not be in any image: secrets, seeds, backups of lists, locks.
 const REMOVED: [&str; 18] = [
@@ -52,7 +52,7 @@ const REMOVED: [&str; 18] = [
 ///
 /// # Errors
 /// [`CleanError`] naming the path.
-pub fn clean(tree: &Tree, filter: &Filter, epoch: i64) -> Result<(), CleanError> {
+pub(crate) fn clean(tree: &Tree, filter: &Filter, epoch: i64) -> Result<(), CleanError> {
     let at = |path: &str| {
         let path = path.to_owned();
         move |source| CleanError { path, source }
@@ -116,7 +116,7 @@ fn prune_empty_dirs(tree: &Tree, dir: &str, filter: &Filter) -> io::Result<()> {
 ///
 /// # Errors
 /// [`CleanError`] naming the path.
-pub fn move_database(tree: &Tree, to: &str) -> Result<(), CleanError> {
+pub(crate) fn move_database(tree: &Tree, to: &str) -> Result<(), CleanError> {
     let at = |path: &str| {
         let path = path.to_owned();
         move |source| CleanError { path, source }

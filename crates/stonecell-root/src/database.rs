@@ -12,13 +12,13 @@ use crate::package::Package;
 use crate::tree::Tree;
 
 /// Where dpkg keeps its database.
-pub const ADMIN: &str = "var/lib/dpkg";
+pub(crate) const ADMIN: &str = "var/lib/dpkg";
 
 /// Makes an empty database.
 ///
 /// # Errors
 /// That of the system call.
-pub fn create(tree: &Tree) -> io::Result<()> {
+pub(crate) fn create(tree: &Tree) -> io::Result<()> {
     for dir in ["info", "updates", "triggers", "alternatives", "parts"] {
         tree.make_dirs(&format!("{ADMIN}/{dir}"))?;
     }
@@ -31,7 +31,7 @@ pub fn create(tree: &Tree) -> io::Result<()> {
 ///
 /// # Errors
 /// That of the system call.
-pub fn write_control_files(tree: &Tree, package: &Package) -> io::Result<()> {
+pub(crate) fn write_control_files(tree: &Tree, package: &Package) -> io::Result<()> {
     let stem = package.info_stem();
     for file in package.description.files.iter().filter(|file| is_info_name(&file.name)) {
         if file.name != "md5sums" {
@@ -44,14 +44,20 @@ pub fn write_control_files(tree: &Tree, package: &Package) -> io::Result<()> {
 
 /// dpkg ignores files whose names could be taken for another package's (lib/dpkg/infodb).
 fn is_info_name(name: &str) -> bool {
-    !name.is_empty() && name != "list" && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
+    !name.is_empty()
+        && name != "list"
+        && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
 }
 
 /// Writes `.list` and `.md5sums` of an unpacked package, without the files that were left out.
 ///
 /// # Errors
 /// That of the system call.
-pub fn write_file_lists(tree: &Tree, package: &Package, plan: &PackagePlan) -> io::Result<()> {
+pub(crate) fn write_file_lists(
+    tree: &Tree,
+    package: &Package,
+    plan: &PackagePlan,
+) -> io::Result<()> {
     let stem = package.info_stem();
     let list: String = plan
         .list
@@ -77,7 +83,11 @@ pub fn write_file_lists(tree: &Tree, package: &Package, plan: &PackagePlan) -> i
 ///
 /// # Errors
 /// That of the system call.
-pub fn forget_files(tree: &Tree, package: &Package, lost: &BTreeSet<String>) -> io::Result<()> {
+pub(crate) fn forget_files(
+    tree: &Tree,
+    package: &Package,
+    lost: &BTreeSet<String>,
+) -> io::Result<()> {
     let path = format!("{ADMIN}/info/{}.list", package.info_stem());
     let text = String::from_utf8_lossy(&tree.read(&path)?).into_owned();
     let kept: String = text
@@ -90,7 +100,7 @@ pub fn forget_files(tree: &Tree, package: &Package, lost: &BTreeSet<String>) -> 
 
 /// The stanza of a package that is unpacked and not configured.
 #[must_use]
-pub fn unpacked_stanza(package: &Package) -> Stanza {
+pub(crate) fn unpacked_stanza(package: &Package) -> Stanza {
     let mut stanza = Stanza::default();
     for (name, value) in &package.description.control.fields {
         // These are dpkg's own and cannot come from a package.
@@ -121,7 +131,7 @@ pub fn unpacked_stanza(package: &Package) -> Stanza {
 ///
 /// # Errors
 /// That of the system call.
-pub fn add_to_status<'a>(
+pub(crate) fn add_to_status<'a>(
     tree: &Tree,
     packages: impl Iterator<Item = &'a Package>,
 ) -> io::Result<()> {
@@ -139,7 +149,7 @@ pub fn add_to_status<'a>(
 
 /// A line of a package's `triggers` file that asks to be told.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Interest {
+pub(crate) struct Interest {
     /// A path with a leading slash, or a name.
     pub trigger: String,
     /// Whether the package that sets it off waits for it.
@@ -148,7 +158,7 @@ pub struct Interest {
 
 /// The interests of a package, in order.
 #[must_use]
-pub fn interests(package: &Package) -> Vec<Interest> {
+pub(crate) fn interests(package: &Package) -> Vec<Interest> {
     let text = package.file("triggers").map(|file| String::from_utf8_lossy(&file.data));
     let lines = text.as_deref().unwrap_or_default().lines();
     lines
@@ -178,7 +188,7 @@ fn is_trigger_name(name: &str) -> bool {
 ///
 /// # Errors
 /// That of the system call.
-pub fn add_triggers(
+pub(crate) fn add_triggers(
     tree: &Tree,
     unpacked: &[(&Package, &PackagePlan)],
     configured: &[&Package],
@@ -243,7 +253,7 @@ fn fired(
 ///
 /// # Errors
 /// That of the system call.
-pub fn read_rules(tree: &Tree) -> io::Result<Rules> {
+pub(crate) fn read_rules(tree: &Tree) -> io::Result<Rules> {
     let text = |path: &str| -> io::Result<String> {
         Ok(String::from_utf8_lossy(&tree.read(path)?).into_owned())
     };
@@ -270,7 +280,10 @@ fn diversions(text: &str) -> HashMap<String, (String, String)> {
     triples
         .iter()
         .map(|[from, to, package]| {
-            (bare(from), (bare(to), if *package == ":" { String::new() } else { (*package).into() }))
+            (
+                bare(from),
+                (bare(to), if *package == ":" { String::new() } else { (*package).into() }),
+            )
         })
         .collect()
 }
@@ -304,7 +317,8 @@ mod tests {
         assert_eq!(users.get("man"), Some(&6));
         assert_eq!(users.len(), 2);
         let groups = ids("root:x:0:\nshadow:x:42:\n");
-        let found = overrides("root shadow 2755 /usr/bin/chage\n#7 root 4755 /x y\n", &users, &groups);
+        let found =
+            overrides("root shadow 2755 /usr/bin/chage\n#7 root 4755 /x y\n", &users, &groups);
         assert_eq!(found.get("usr/bin/chage"), Some(&(0, 42, 0o2755)));
         assert_eq!(found.get("x y"), Some(&(7, 0, 0o4755)));
         let diverted = diversions("/bin/sh\n/bin/sh.distrib\ndash\n/a\n/b\n:\n/lonely\n");

@@ -5,7 +5,9 @@ use thiserror::Error;
 
 /// A pattern that cannot be used.
 #[derive(Debug, Error)]
-#[error("the path pattern `{pattern}` is refused: it must start with `/` and use only `*`, `?` and `[...]`")]
+#[error(
+    "the path pattern `{pattern}` is refused: it must start with `/` and use only `*`, `?` and `[...]`"
+)]
 pub struct PatternError {
     /// The pattern.
     pub pattern: String,
@@ -15,7 +17,7 @@ pub struct PatternError {
 
 /// Exclusions and the inclusions that take some of them back.
 #[derive(Debug, Default)]
-pub struct Filter {
+pub(crate) struct Filter {
     exclude: Vec<(String, GlobMatcher)>,
     include: Vec<(String, GlobMatcher)>,
 }
@@ -26,7 +28,7 @@ impl Filter {
     ///
     /// # Errors
     /// [`PatternError`] naming the pattern.
-    pub fn new(exclude: &[String], include: &[String]) -> Result<Self, PatternError> {
+    pub(crate) fn new(exclude: &[String], include: &[String]) -> Result<Self, PatternError> {
         let compile = |patterns: &[String]| {
             patterns.iter().map(|p| Ok((p.clone(), glob(p)?))).collect::<Result<Vec<_>, _>>()
         };
@@ -35,7 +37,7 @@ impl Filter {
 
     /// Whether a file at `path` (without a leading slash) is left out.
     #[must_use]
-    pub fn excludes(&self, path: &str) -> bool {
+    pub(crate) fn excludes(&self, path: &str) -> bool {
         if self.exclude.is_empty() {
             return false;
         }
@@ -46,7 +48,7 @@ impl Filter {
 
     /// The same rules for a file in `/etc/dpkg/dpkg.cfg.d`.
     #[must_use]
-    pub fn to_dpkg_config(&self) -> String {
+    pub(crate) fn to_dpkg_config(&self) -> String {
         let lines = |word: &str, globs: &[(String, GlobMatcher)]| -> String {
             globs.iter().map(|(pattern, _)| format!("{word}={pattern}\n")).collect()
         };
@@ -55,7 +57,7 @@ impl Filter {
 
     /// Whether anything is left out at all.
     #[must_use]
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.exclude.is_empty()
     }
 }

@@ -25,7 +25,9 @@ use crate::tree::join;
 #[derive(Debug, Error)]
 pub enum LayoutError {
     /// Two owners.
-    #[error("`/{path}` is in `{package}` and in `{other}`, and neither declares that it replaces the other")]
+    #[error(
+        "`/{path}` is in `{package}` and in `{other}`, and neither declares that it replaces the other"
+    )]
     Conflict {
         /// The file.
         path: String,
@@ -45,7 +47,9 @@ pub enum LayoutError {
         kind: &'static str,
     },
     /// A link on the way leads out of the root, or round in a circle.
-    #[error("`{package}` ships `/{path}`, which goes through the link `/{link}` -> `{target}` {why}")]
+    #[error(
+        "`{package}` ships `/{path}`, which goes through the link `/{link}` -> `{target}` {why}"
+    )]
     Escape {
         /// The path.
         path: String,
@@ -59,7 +63,9 @@ pub enum LayoutError {
         why: &'static str,
     },
     /// A hard link to something the package does not contain before it.
-    #[error("`{package}` ships `/{path}` as a hard link to `/{target}`, which it does not contain before it")]
+    #[error(
+        "`{package}` ships `/{path}` as a hard link to `/{target}`, which it does not contain before it"
+    )]
     Hardlink {
         /// The path.
         path: String,
@@ -88,7 +94,7 @@ pub enum LayoutError {
 
 /// What stands at a path.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Node {
+pub(crate) enum Node {
     /// Nothing.
     Nothing,
     /// A directory.
@@ -100,11 +106,11 @@ pub enum Node {
 }
 
 /// Looks at a path (resolved, so no link on the way) in the tree as it is now.
-pub type Probe<'a> = &'a dyn Fn(&str) -> io::Result<Node>;
+pub(crate) type Probe<'a> = &'a dyn Fn(&str) -> io::Result<Node>;
 
 /// What the root's own databases say about names and files.
 #[derive(Debug, Default)]
-pub struct Rules {
+pub(crate) struct Rules {
     /// User names to ids, from the root's passwd(5).
     pub users: HashMap<String, u32>,
     /// Group names to ids.
@@ -117,7 +123,7 @@ pub struct Rules {
 
 /// A place for an entry.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Place {
+pub(crate) struct Place {
     /// Path without links on the way.
     pub path: String,
     /// Owner.
@@ -132,7 +138,7 @@ pub struct Place {
 
 /// What one package puts on the disk.
 #[derive(Debug, Default)]
-pub struct PackagePlan {
+pub(crate) struct PackagePlan {
     /// Position in the list of packages.
     pub package: usize,
     /// Entry with content, to the places of that content.
@@ -149,7 +155,7 @@ pub struct PackagePlan {
 
 /// Everything to do for one wave of packages.
 #[derive(Debug, Default)]
-pub struct Plan {
+pub(crate) struct Plan {
     /// New directories, parents first.
     pub dirs: Vec<Place>,
     /// By package, in order.
@@ -160,7 +166,7 @@ pub struct Plan {
 
 /// The state that grows from wave to wave.
 #[derive(Debug, Default)]
-pub struct Layout {
+pub(crate) struct Layout {
     /// Path as listed, to the package that owns it.
     owners: HashMap<String, usize>,
     /// What stands where, as far as it was asked or planned.
@@ -169,7 +175,7 @@ pub struct Layout {
 
 /// How a wave treats configuration files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Conffiles {
+pub(crate) enum Conffiles {
     /// As `.dpkg-new` only.
     Pending,
     /// Also under their own names: the first wave's scripts run before anything is configured.
@@ -183,7 +189,7 @@ impl Layout {
     ///
     /// # Errors
     /// [`LayoutError`]; the layout is then not to be used further.
-    pub fn plan(
+    pub(crate) fn plan(
         &mut self,
         all: &[Package],
         wave: &[usize],
@@ -230,8 +236,8 @@ impl Layout {
         if let Some(node) = self.nodes.get(path) {
             return Ok(node.clone());
         }
-        let node = probe(path)
-            .map_err(|source| LayoutError::Probe { path: path.to_owned(), source })?;
+        let node =
+            probe(path).map_err(|source| LayoutError::Probe { path: path.to_owned(), source })?;
         self.nodes.insert(path.to_owned(), node.clone());
         Ok(node)
     }
@@ -366,7 +372,8 @@ impl Pass<'_> {
 
     /// Settles who owns a path; false if this package must leave it alone.
     fn take(&mut self, literal: &str, listed: &str) -> Result<bool, LayoutError> {
-        let Some(other) = self.layout.owners.get(literal).copied().filter(|at| *at != self.at) else {
+        let Some(other) = self.layout.owners.get(literal).copied().filter(|at| *at != self.at)
+        else {
             self.layout.owners.insert(literal.to_owned(), self.at);
             return Ok(true);
         };
@@ -452,3 +459,6 @@ fn replaces(package: &Package, other: &Package) -> Result<bool, LayoutError> {
         .map_err(|source| LayoutError::Relation { package: package.name.clone(), source })?;
     Ok(groups.iter().flatten().any(|r| r.name == other.name && r.allows(&other.version)))
 }
+
+#[cfg(test)]
+mod tests;

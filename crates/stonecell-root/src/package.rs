@@ -10,7 +10,7 @@ use crate::tarball::{Entry, Kind};
 
 /// Everything about a package but the content of its files.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Description {
+pub(crate) struct Description {
     /// The `control` file's only stanza.
     pub control: Stanza,
     /// The other files of the control archive, sorted by name; `md5sums` is always among them.
@@ -23,7 +23,7 @@ pub struct Description {
 
 /// A run of consecutive entries whose contents are compressed together.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Piece {
+pub(crate) struct Piece {
     /// First entry with content in it.
     pub first: usize,
     /// One past the last.
@@ -36,7 +36,7 @@ pub struct Piece {
 
 /// Where contents come from.
 #[derive(Debug, Clone)]
-pub enum Content {
+pub(crate) enum Content {
     /// The stored form: the file and where its first frame starts.
     Stored {
         /// The file.
@@ -50,7 +50,7 @@ pub enum Content {
 
 /// A package with its content.
 #[derive(Debug, Clone)]
-pub struct Package {
+pub(crate) struct Package {
     /// Name, from the control file.
     pub name: String,
     /// Version.
@@ -65,7 +65,7 @@ pub struct Package {
 
 /// A configuration file as `conffiles` lists it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Conffile {
+pub(crate) struct Conffile {
     /// Path without a leading slash.
     pub path: String,
     /// `remove-on-upgrade` (dpkg 1.20.6): not shipped, only ever removed.
@@ -77,7 +77,7 @@ impl Package {
     ///
     /// # Errors
     /// [`ControlError`] when a mandatory field is missing or not as Debian Policy 5.6 demands.
-    pub fn new(description: Description, content: Content) -> Result<Self, ControlError> {
+    pub(crate) fn new(description: Description, content: Content) -> Result<Self, ControlError> {
         let field = |name: &'static str| {
             description.control.get(name).map(str::to_owned).ok_or(ControlError::Missing(name))
         };
@@ -94,13 +94,13 @@ impl Package {
 
     /// The file of the control archive called `name`.
     #[must_use]
-    pub fn file(&self, name: &str) -> Option<&ControlFile> {
+    pub(crate) fn file(&self, name: &str) -> Option<&ControlFile> {
         self.description.files.iter().find(|file| file.name == name)
     }
 
     /// What dpkg calls the package's files in `info/`: with the architecture for `Multi-Arch: same`.
     #[must_use]
-    pub fn info_stem(&self) -> String {
+    pub(crate) fn info_stem(&self) -> String {
         if self.description.control.get("Multi-Arch") == Some("same") {
             format!("{}:{}", self.name, self.architecture)
         } else {
@@ -112,13 +112,13 @@ impl Package {
     ///
     /// # Errors
     /// [`ControlError::Relation`].
-    pub fn relations(&self, field: &str) -> Result<Vec<Vec<Relation>>, ControlError> {
+    pub(crate) fn relations(&self, field: &str) -> Result<Vec<Vec<Relation>>, ControlError> {
         self.description.control.get(field).map_or_else(|| Ok(Vec::new()), control::relations)
     }
 
     /// The configuration files in the order of the list.
     #[must_use]
-    pub fn conffiles(&self) -> Vec<Conffile> {
+    pub(crate) fn conffiles(&self) -> Vec<Conffile> {
         let text = self.file("conffiles").map(|file| String::from_utf8_lossy(&file.data));
         let lines = text.as_deref().unwrap_or_default().lines().map(str::trim_end);
         lines
@@ -135,7 +135,7 @@ impl Package {
 
     /// Bytes of all regular files.
     #[must_use]
-    pub fn unpacked_size(&self) -> u64 {
+    pub(crate) fn unpacked_size(&self) -> u64 {
         let size = |entry: &Entry| if let Kind::File { size } = entry.kind { size } else { 0 };
         self.description.entries.iter().map(size).sum()
     }

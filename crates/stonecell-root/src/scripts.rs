@@ -32,7 +32,7 @@ const SHOWN: usize = 40;
 
 /// The environment of every program in the root.
 #[must_use]
-pub fn environment(epoch: i64) -> Vec<(String, String)> {
+pub(crate) fn environment(epoch: i64) -> Vec<(String, String)> {
     let epoch = epoch.to_string();
     let fixed = [
         ("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"),
@@ -55,7 +55,7 @@ pub fn environment(epoch: i64) -> Vec<(String, String)> {
 ///
 /// # Errors
 /// [`ScriptError`].
-pub fn preinst(
+pub(crate) fn preinst(
     tree: &Tree,
     package: &Package,
     dpkg_version: &str,
@@ -75,8 +75,7 @@ pub fn preinst(
     env.extend(own.map(|(name, value)| (name.to_owned(), value.to_owned())));
     let script = format!("/{ADMIN}/info/{}.preinst", package.info_stem());
     let argv = [script, "install".to_owned()];
-    let outcome =
-        run_in_root(&InRoot { root: tree.path(), argv: &argv, env: &env }, &mut |_| ())?;
+    let outcome = run_in_root(&InRoot { root: tree.path(), argv: &argv, env: &env }, &mut |_| ())?;
     check(&format!("the preinst script of `{}`", package.name), &outcome)
 }
 
@@ -84,7 +83,7 @@ pub fn preinst(
 ///
 /// # Errors
 /// [`ScriptError`]; a failed script is named as dpkg named it.
-pub fn dpkg(
+pub(crate) fn dpkg(
     tree: &Tree,
     args: &[&str],
     epoch: i64,

@@ -49,7 +49,9 @@ pub enum StoreError {
         source: io::Error,
     },
     /// The .deb is not what the lock pinned.
-    #[error("`{path}` has the SHA-256 {found}, but the lock pins {expected}; delete the file so that it is fetched again")]
+    #[error(
+        "`{path}` has the SHA-256 {found}, but the lock pins {expected}; delete the file so that it is fetched again"
+    )]
     Digest {
         /// The path.
         path: PathBuf,
@@ -111,12 +113,21 @@ impl Store {
         Ok(Self { dir })
     }
 
+    /// Brings a .deb into the store, so that a later build finds it there; says whether it was not. Useful
+    /// while other packages are still being fetched.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn prepare(&self, lock: &LockedPackage, deb: &Path) -> Result<bool, StoreError> {
+        self.package(lock, deb).map(|(_, converted)| converted)
+    }
+
     /// Reads all packages, converting those that are not stored yet; the largest start first. The
     /// result has the order of `packages`. `done` is called for each, with whether it was converted.
     ///
     /// # Errors
     /// The first [`StoreError`].
-    pub fn packages(
+    pub(crate) fn packages(
         &self,
         packages: &[(LockedPackage, PathBuf)],
         done: &(dyn Fn(&LockedPackage, bool) + Sync),
@@ -138,27 +149,12 @@ impl Store {
     }
 
     /// Reads one package; converts it when it is absent or damaged. Says whether it converted.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub fn package(
-        &self,
-        lock: &LockedPackage,
-        deb: &Path,
-    ) -> Result<(Package, bool), StoreError> {
+    fn package(&self, lock: &LockedPackage, deb: &Path) -> Result<(Package, bool), StoreError> {
         let file = self.file(&lock.sha256);
-        let (package, converted) = match read(&file) {
-            Some(package) => (package, false),
-            None => (convert(&file, lock, deb)?, true),
-        };
-        if package.name != lock.name || package.version != lock.version {
-            return Err(StoreError::Identity {
-                path: deb.to_owned(),
-                expected: format!("{} {}", lock.name, lock.version),
-                found: format!("{} {}", package.name, package.version),
-            });
+        match read(&file) {
+            Some(package) => identify(&package, lock, deb).map(|()| (package, false)),
+            None => convert(&file, lock, deb).map(|package| (package, true)),
         }
-        Ok((package, converted))
     }
 
     fn file(&self, sha256: &str) -> PathBuf {
@@ -219,8 +215,22 @@ fn convert(target: &Path, lock: &LockedPackage, path: &Path) -> Result<Package, 
     let control = |source| StoreError::Control { path: path.to_owned(), source };
     let description = description.map_err(control)?;
     let write = |source| StoreError::Write { path: target.to_owned(), source };
-    let start = save(target, &description, &frames).map_err(write)?;
-    Package::new(description, Content::Stored { file: target.to_owned(), start }).map_err(control)
+    let mut package = Package::new(description, Content::Memory(Vec::new())).map_err(control)?;
+    identify(&package, lock, path)?;
+    let start = save(target, &package.description, &frames).map_err(write)?;
+    package.content = Content::Stored { file: target.to_owned(), start };
+    Ok(package)
+}
+
+fn identify(package: &Package, lock: &LockedPackage, path: &Path) -> Result<(), StoreError> {
+    if package.name == lock.name && package.version == lock.version {
+        return Ok(());
+    }
+    Err(StoreError::Identity {
+        path: path.to_owned(),
+        expected: format!("{} {}", lock.name, lock.version),
+        found: format!("{} {}", package.name, package.version),
+    })
 }
 
 type Decoded = (Result<Description, ControlError>, Vec<u8>);
@@ -243,8 +253,7 @@ fn decode(bytes: &[u8]) -> Result<Decoded, DebError> {
         entries.push(entry.clone());
         Ok(())
     })?;
-    let pieces_error =
-        |source| DebError::Decompress { member: "data.tar", source };
+    let pieces_error = |source| DebError::Decompress { member: "data.tar", source };
     let (pieces, frames) = writer.finish().map_err(pieces_error)?;
     // dpkg makes the list itself for a package without one (lib/dpkg/db-fsys-digest.c).
     if !files.iter().any(|file| file.name == "md5sums") {
@@ -272,7 +281,8 @@ fn save(target: &Path, description: &Description, frames: &[u8]) -> io::Result<u
     let dir = target.parent().ok_or(io::ErrorKind::InvalidInput)?;
     fs::create_dir_all(dir)?;
     let mut file = tempfile::NamedTempFile::new_in(dir)?;
-    for part in [MAGIC, &hasher.finalize().to_le_bytes()[..], &length.to_le_bytes(), &json, frames] {
+    for part in [MAGIC, &hasher.finalize().to_le_bytes()[..], &length.to_le_bytes(), &json, frames]
+    {
         file.write_all(part)?;
     }
     file.persist(target).map_err(|error| error.error)?;

@@ -85,7 +85,11 @@ impl Synthetic {
                 }
             }
             sums += &format!("{}  {}\n", hex::encode(md5::Md5::digest(&file.content)), file.path);
-            entries.push(entry(&file.path, Kind::File { size: file.content.len() as u64 }, file.mode));
+            entries.push(entry(
+                &file.path,
+                Kind::File { size: file.content.len() as u64 },
+                file.mode,
+            ));
             contents.push(file.content.clone());
         }
         let sums = ControlFile { name: "md5sums".into(), mode: 0o644, data: sums.into_bytes() };

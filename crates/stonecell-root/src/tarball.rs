@@ -65,7 +65,9 @@ pub struct Limits {
 #[derive(Debug, Error)]
 pub enum TarError {
     /// The stream (or its compression) ended or failed.
-    #[error("cannot read the tar stream after {entries} entries; the archive is truncated or damaged")]
+    #[error(
+        "cannot read the tar stream after {entries} entries; the archive is truncated or damaged"
+    )]
     Read {
         /// Entries read so far.
         entries: usize,
@@ -153,7 +155,11 @@ pub fn read<R: Read>(
             while text.last() == Some(&0) {
                 text.pop();
             }
-            if kind.is_gnu_longname() { long_name = Some(text) } else { long_link = Some(text) }
+            if kind.is_gnu_longname() {
+                long_name = Some(text)
+            } else {
+                long_link = Some(text)
+            }
             continue;
         }
         let name = long_name.take().unwrap_or_else(|| header.path_bytes().into_owned());
@@ -214,8 +220,10 @@ pub fn read<R: Read>(
 /// [`TarError::Path`] for an absolute name, `..`, an empty component, a control character, text
 /// that is not UTF-8, or more than PATH_MAX bytes.
 pub fn checked_path(name: &[u8]) -> Result<String, TarError> {
-    let refuse =
-        |why| TarError::Path { path: String::from_utf8_lossy(name).escape_debug().to_string(), why };
+    let refuse = |why| TarError::Path {
+        path: String::from_utf8_lossy(name).escape_debug().to_string(),
+        why,
+    };
     let text = std::str::from_utf8(name).map_err(|_| refuse("the name is not UTF-8"))?;
     if text.len() as u64 >= LONGEST_NAME {
         return Err(refuse("the name is longer than 4095 bytes"));

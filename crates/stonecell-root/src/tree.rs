@@ -12,14 +12,14 @@ use rustix::fs::{self, AtFlags, FileType, Mode, OFlags, ResolveFlags, Timespec, 
 
 /// A directory that is the root of a system.
 #[derive(Debug)]
-pub struct Tree {
+pub(crate) struct Tree {
     root: OwnedFd,
     path: PathBuf,
 }
 
 /// What a name is, not following a link at its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Status {
+pub(crate) struct Status {
     /// Type.
     pub kind: FileType,
     /// Permission bits.
@@ -33,14 +33,14 @@ impl Tree {
     ///
     /// # Errors
     /// That of open(2).
-    pub fn open(path: &Path) -> io::Result<Self> {
+    pub(crate) fn open(path: &Path) -> io::Result<Self> {
         let flags = OFlags::DIRECTORY | OFlags::RDONLY | OFlags::CLOEXEC;
         Ok(Self { root: fs::open(path, flags, Mode::empty())?, path: path.to_owned() })
     }
 
     /// The directory outside.
     #[must_use]
-    pub fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
@@ -48,7 +48,7 @@ impl Tree {
     ///
     /// # Errors
     /// That of openat2(2).
-    pub fn openat(&self, path: &str, flags: OFlags, mode: u32) -> io::Result<OwnedFd> {
+    pub(crate) fn openat(&self, path: &str, flags: OFlags, mode: u32) -> io::Result<OwnedFd> {
         let path = if path.is_empty() { "." } else { path };
         let mode = Mode::from_raw_mode(if flags.contains(OFlags::CREATE) { mode } else { 0 });
         let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
@@ -68,10 +68,10 @@ impl Tree {
     ///
     /// # Errors
     /// Any but "not found".
-    pub fn status(&self, path: &str) -> io::Result<Option<Status>> {
-        let found = self.parent(path).and_then(|(dir, name)| {
-            Ok(fs::statat(&dir, name, AtFlags::SYMLINK_NOFOLLOW)?)
-        });
+    pub(crate) fn status(&self, path: &str) -> io::Result<Option<Status>> {
+        let found = self
+            .parent(path)
+            .and_then(|(dir, name)| Ok(fs::statat(&dir, name, AtFlags::SYMLINK_NOFOLLOW)?));
         match found {
             Ok(stat) => Ok(Some(Status {
                 kind: FileType::from_raw_mode(stat.st_mode),
@@ -87,7 +87,7 @@ impl Tree {
     ///
     /// # Errors
     /// Any but "not found".
-    pub fn exists(&self, path: &str) -> io::Result<bool> {
+    pub(crate) fn exists(&self, path: &str) -> io::Result<bool> {
         Ok(self.status(path)?.is_some())
     }
 
@@ -95,7 +95,7 @@ impl Tree {
     ///
     /// # Errors
     /// That of readlinkat(2).
-    pub fn read_link(&self, path: &str) -> io::Result<String> {
+    pub(crate) fn read_link(&self, path: &str) -> io::Result<String> {
         let (dir, name) = self.parent(path)?;
         let target = fs::readlinkat(&dir, name, Vec::new())?;
         target.into_string().map_err(|_| io::ErrorKind::InvalidData.into())
@@ -105,7 +105,7 @@ impl Tree {
     ///
     /// # Errors
     /// Any but "not found".
-    pub fn read(&self, path: &str) -> io::Result<Vec<u8>> {
+    pub(crate) fn read(&self, path: &str) -> io::Result<Vec<u8>> {
         let mut bytes = Vec::new();
         match self.openat(path, OFlags::RDONLY, 0) {
             Ok(file) => std::fs::File::from(file).read_to_end(&mut bytes)?,
@@ -119,7 +119,7 @@ impl Tree {
     ///
     /// # Errors
     /// That of the system call.
-    pub fn write(&self, path: &str, bytes: &[u8], mode: u32) -> io::Result<()> {
+    pub(crate) fn write(&self, path: &str, bytes: &[u8], mode: u32) -> io::Result<()> {
         let temporary = format!("{path}.stonecell-new");
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::NOFOLLOW;
         let mut file = std::fs::File::from(self.openat(&temporary, flags, mode)?);
@@ -132,7 +132,7 @@ impl Tree {
     ///
     /// # Errors
     /// That of renameat(2).
-    pub fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+    pub(crate) fn rename(&self, from: &str, to: &str) -> io::Result<()> {
         let (from_dir, from_name) = self.parent(from)?;
         let (to_dir, to_name) = self.parent(to)?;
         Ok(fs::renameat(&from_dir, from_name, &to_dir, to_name)?)
@@ -142,7 +142,7 @@ impl Tree {
     ///
     /// # Errors
     /// That of mkdirat(2).
-    pub fn make_dir(&self, path: &str, mode: u32) -> io::Result<bool> {
+    pub(crate) fn make_dir(&self, path: &str, mode: u32) -> io::Result<bool> {
         let (dir, name) = self.parent(path)?;
         match fs::mkdirat(&dir, name, Mode::from_raw_mode(mode)) {
             Ok(()) => {
@@ -158,7 +158,7 @@ impl Tree {
     ///
     /// # Errors
     /// That of mkdirat(2).
-    pub fn make_dirs(&self, path: &str) -> io::Result<()> {
+    pub(crate) fn make_dirs(&self, path: &str) -> io::Result<()> {
         let ends = path.match_indices('/').map(|(at, _)| at).chain([path.len()]);
         for end in ends {
             self.make_dir(path.get(..end).unwrap_or(path), 0o755)?;
@@ -170,7 +170,7 @@ impl Tree {
     ///
     /// # Errors
     /// That of symlinkat(2).
-    pub fn symlink(&self, target: &str, path: &str) -> io::Result<()> {
+    pub(crate) fn symlink(&self, target: &str, path: &str) -> io::Result<()> {
         let (dir, name) = self.parent(path)?;
         Ok(fs::symlinkat(target, &dir, name)?)
     }
@@ -179,7 +179,7 @@ impl Tree {
     ///
     /// # Errors
     /// That of linkat(2).
-    pub fn hardlink(&self, existing: &str, path: &str) -> io::Result<()> {
+    pub(crate) fn hardlink(&self, existing: &str, path: &str) -> io::Result<()> {
         let (from_dir, from_name) = self.parent(existing)?;
         let (to_dir, to_name) = self.parent(path)?;
         Ok(fs::linkat(&from_dir, from_name, &to_dir, to_name, AtFlags::empty())?)
@@ -189,7 +189,7 @@ impl Tree {
     ///
     /// # Errors
     /// Any but "not found".
-    pub fn remove_file(&self, path: &str) -> io::Result<()> {
+    pub(crate) fn remove_file(&self, path: &str) -> io::Result<()> {
         let removed = self
             .parent(path)
             .and_then(|(dir, name)| Ok(fs::unlinkat(&dir, name, AtFlags::empty())?));
@@ -200,7 +200,7 @@ impl Tree {
     ///
     /// # Errors
     /// Any but "not empty" and "not found".
-    pub fn remove_empty_dir(&self, path: &str) -> io::Result<bool> {
+    pub(crate) fn remove_empty_dir(&self, path: &str) -> io::Result<bool> {
         let (dir, name) = self.parent(path)?;
         match fs::unlinkat(&dir, name, AtFlags::REMOVEDIR) {
             Ok(()) => Ok(true),
@@ -213,7 +213,7 @@ impl Tree {
     ///
     /// # Errors
     /// That of the system call.
-    pub fn remove_all(&self, path: &str) -> io::Result<()> {
+    pub(crate) fn remove_all(&self, path: &str) -> io::Result<()> {
         match self.status(path)? {
             None => Ok(()),
             Some(status) if status.kind == FileType::Directory => {
@@ -228,7 +228,7 @@ impl Tree {
     ///
     /// # Errors
     /// That of the system call.
-    pub fn empty_dir(&self, path: &str) -> io::Result<()> {
+    pub(crate) fn empty_dir(&self, path: &str) -> io::Result<()> {
         for (name, _) in self.list(path)? {
             self.remove_all(&join(path, &name))?;
         }
@@ -239,7 +239,7 @@ impl Tree {
     ///
     /// # Errors
     /// Any but "not found", and a name that is not UTF-8.
-    pub fn list(&self, path: &str) -> io::Result<Vec<(String, FileType)>> {
+    pub(crate) fn list(&self, path: &str) -> io::Result<Vec<(String, FileType)>> {
         let dir = match self.openat(path, OFlags::RDONLY | OFlags::DIRECTORY, 0) {
             Ok(dir) => dir,
             Err(error) if absent(&error) => return Ok(Vec::new()),
@@ -257,20 +257,11 @@ impl Tree {
         Ok(names)
     }
 
-    /// Sets the times of a name, not following a link at its end.
-    ///
-    /// # Errors
-    /// That of utimensat(2).
-    pub fn set_mtime(&self, path: &str, seconds: i64) -> io::Result<()> {
-        let (dir, name) = self.parent(path)?;
-        Ok(fs::utimensat(&dir, name, &times(seconds), AtFlags::SYMLINK_NOFOLLOW)?)
-    }
-
     /// Lowers every modification time above `epoch` to it, so that the time of the build is nowhere.
     ///
     /// # Errors
     /// That of the system call.
-    pub fn clamp_times(&self, epoch: i64) -> io::Result<()> {
+    pub(crate) fn clamp_times(&self, epoch: i64) -> io::Result<()> {
         clamp(&self.root, epoch)?;
         fs::futimens(&self.root, &times(epoch))?;
         Ok(())
@@ -297,14 +288,14 @@ fn clamp(dir: &OwnedFd, epoch: i64) -> io::Result<()> {
 
 /// Access and modification time, both `seconds`.
 #[must_use]
-pub fn times(seconds: i64) -> Timestamps {
+pub(crate) fn times(seconds: i64) -> Timestamps {
     let time = Timespec { tv_sec: seconds, tv_nsec: 0 };
     Timestamps { last_access: time, last_modification: time }
 }
 
 /// `dir/name`, or `name` in the root.
 #[must_use]
-pub fn join(dir: &str, name: &str) -> String {
+pub(crate) fn join(dir: &str, name: &str) -> String {
     if dir.is_empty() { name.to_owned() } else { format!("{dir}/{name}") }
 }
 
@@ -349,7 +340,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let tree = Tree::open(dir.path()).unwrap();
         tree.write("old", b"", 0o644).unwrap();
-        tree.set_mtime("old", 5).unwrap();
+        let old = std::fs::File::open(dir.path().join("old")).unwrap();
+        old.set_modified(std::time::UNIX_EPOCH + std::time::Duration::from_secs(5)).unwrap();
         tree.write("new", b"", 0o644).unwrap();
         tree.clamp_times(1000).unwrap();
         assert_eq!(tree.status("old").unwrap().unwrap().mtime, 5);

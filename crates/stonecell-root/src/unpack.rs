@@ -26,7 +26,9 @@ pub enum UnpackError {
         source: io::Error,
     },
     /// The stored form changed after it was checked.
-    #[error("cannot read the stored form of `{package}`; delete the cache's directory `fast` and build again")]
+    #[error(
+        "cannot read the stored form of `{package}`; delete the cache's directory `fast` and build again"
+    )]
     Content {
         /// The package.
         package: String,
@@ -39,7 +41,7 @@ pub enum UnpackError {
 ///
 /// # Errors
 /// The first [`UnpackError`].
-pub fn write(tree: &Tree, all: &[Package], plan: &Plan) -> Result<(), UnpackError> {
+pub(crate) fn write(tree: &Tree, all: &[Package], plan: &Plan) -> Result<(), UnpackError> {
     for dir in &plan.dirs {
         make_dir(tree, dir).map_err(|source| UnpackError::Write {
             path: dir.path.clone(),
@@ -124,8 +126,7 @@ fn write_piece(
     piece: &Piece,
 ) -> Result<(), UnpackError> {
     let Content::Stored { file, start } = &package.content else { return Ok(()) };
-    let unreadable =
-        |source| UnpackError::Content { package: package.name.clone(), source };
+    let unreadable = |source| UnpackError::Content { package: package.name.clone(), source };
     let mut frame = vec![0; usize::try_from(piece.length).unwrap_or(usize::MAX)];
     std::fs::File::open(file)
         .and_then(|file| file.read_exact_at(&mut frame, start + piece.offset))

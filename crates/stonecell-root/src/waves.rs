@@ -19,7 +19,9 @@ pub enum WaveError {
     #[error("the packages {0} wait for each other by Pre-Depends; the set cannot be installed")]
     Stuck(String),
     /// A dependency that nothing in the set satisfies.
-    #[error("`{package}` needs `{needs}`, which is not in the locked set; run `stonecell lock` again")]
+    #[error(
+        "`{package}` needs `{needs}`, which is not in the locked set; run `stonecell lock` again"
+    )]
     Missing {
         /// Who needs it.
         package: String,
@@ -38,7 +40,7 @@ pub enum WaveError {
 
 /// Who needs whom, as positions in the list of packages.
 #[derive(Debug)]
-pub struct Graph {
+pub(crate) struct Graph {
     depends: Vec<BTreeSet<usize>>,
     pre_depends: Vec<BTreeSet<usize>>,
     essential: BTreeSet<usize>,
@@ -49,7 +51,7 @@ impl Graph {
     ///
     /// # Errors
     /// [`WaveError::Missing`] and [`WaveError::Relation`].
-    pub fn new(all: &[Package]) -> Result<Self, WaveError> {
+    pub(crate) fn new(all: &[Package]) -> Result<Self, WaveError> {
         let relations = |package: &Package, field: &str| {
             package
                 .relations(field)
@@ -92,9 +94,8 @@ impl Graph {
         let all_of = |field| {
             all.iter().map(|package| targets(package, field)).collect::<Result<Vec<_>, _>>()
         };
-        let essential = |package: &Package| {
-            package.description.control.get("Essential") == Some("yes")
-        };
+        let essential =
+            |package: &Package| package.description.control.get("Essential") == Some("yes");
         Ok(Self {
             depends: all_of("Depends")?,
             pre_depends: all_of("Pre-Depends")?,
@@ -104,13 +105,13 @@ impl Graph {
 
     /// The first wave: the essential packages and all that they need.
     #[must_use]
-    pub fn first_wave(&self) -> BTreeSet<usize> {
+    pub(crate) fn first_wave(&self) -> BTreeSet<usize> {
         self.closure(&self.essential)
     }
 
     /// `of` and all that it needs, directly or not.
     #[must_use]
-    pub fn closure(&self, of: &BTreeSet<usize>) -> BTreeSet<usize> {
+    pub(crate) fn closure(&self, of: &BTreeSet<usize>) -> BTreeSet<usize> {
         let mut found = of.clone();
         let mut todo: Vec<usize> = of.iter().copied().collect();
         while let Some(at) = todo.pop() {
@@ -126,15 +127,20 @@ impl Graph {
 
     /// Those of `waiting` whose `Pre-Depends` are all configured.
     #[must_use]
-    pub fn ready(&self, waiting: &BTreeSet<usize>, configured: &BTreeSet<usize>) -> BTreeSet<usize> {
-        let met = |at: &&usize| self.pre_depends.get(**at).is_none_or(|set| set.is_subset(configured));
+    pub(crate) fn ready(
+        &self,
+        waiting: &BTreeSet<usize>,
+        configured: &BTreeSet<usize>,
+    ) -> BTreeSet<usize> {
+        let met =
+            |at: &&usize| self.pre_depends.get(**at).is_none_or(|set| set.is_subset(configured));
         waiting.iter().filter(met).copied().collect()
     }
 
     /// What must be configured now, because one of `waiting` pre-depends on it and it can be: all it
     /// needs is unpacked.
     #[must_use]
-    pub fn blocking(
+    pub(crate) fn blocking(
         &self,
         waiting: &BTreeSet<usize>,
         unpacked: &BTreeSet<usize>,
@@ -149,5 +155,64 @@ impl Graph {
             }
         }
         found
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::control::Stanza;
+    use crate::package::{Content, Description};
+
+    fn package(name: &str, fields: &[(&str, &str)]) -> Package {
+        let first = [("Package", name), ("Version", "2"), ("Architecture", "all")];
+        let fields = first.iter().chain(fields);
+        let control =
+            Stanza { fields: fields.map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect() };
+        let description = Description { control, files: vec![], entries: vec![], pieces: vec![] };
+        Package::new(description, Content::Memory(vec![])).unwrap()
+    }
+
+    #[test]
+    fn the_first_wave_is_what_essential_packages_need() {
+        let all = [
+            package("sh", &[("Essential", "yes"), ("Pre-Depends", "libc (>= 2)")]),
+            package("libc", &[("Depends", "gcc-base | other")]),
+            package("gcc-base", &[]),
+            package("nginx", &[("Depends", "libc")]),
+        ];
+        assert_eq!(Graph::new(&all).unwrap().first_wave(), BTreeSet::from([0, 1, 2]));
+    }
+
+    #[test]
+    fn a_package_waits_until_its_pre_depends_are_configured() {
+        let all = [
+            package("e", &[("Essential", "yes")]),
+            package("systemd", &[("Depends", "libx")]),
+            package("libx", &[]),
+            package("systemd-sysv", &[("Pre-Depends", "systemd")]),
+        ];
+        let graph = Graph::new(&all).unwrap();
+        let waiting = BTreeSet::from([1, 2, 3]);
+        let configured = BTreeSet::from([0]);
+        assert_eq!(graph.ready(&waiting, &configured), BTreeSet::from([1, 2]));
+        let waiting = BTreeSet::from([3]);
+        let unpacked = BTreeSet::from([0, 1]);
+        assert!(graph.blocking(&waiting, &unpacked, &configured).is_empty(), "libx is missing");
+        let unpacked = BTreeSet::from([0, 1, 2]);
+        assert_eq!(graph.blocking(&waiting, &unpacked, &configured), BTreeSet::from([1, 2]));
+    }
+
+    #[test]
+    fn provided_names_satisfy_with_their_own_version_only() {
+        let provider = package("x", &[("Provides", "virtual, versioned (= 5)")]);
+        let needs = |text: &str| {
+            Graph::new(&[provider.clone(), package("y", &[("Depends", text)])]).map(|_| ())
+        };
+        assert!(needs("virtual").is_ok());
+        assert!(needs("versioned (>= 5)").is_ok());
+        assert!(needs("virtual (>= 1)").is_err());
+        let message = needs("nothing | none").unwrap_err().to_string();
+        assert!(message.contains("`y`") && message.contains("nothing | none"), "{message}");
     }
 }

@@ -42,13 +42,17 @@ pub enum SandboxError {
         source: io::Error,
     },
     /// The helper stopped before the namespace was ready; it has said why on standard error.
-    #[error("the build's namespace could not be entered (the reason is in the lines above); \
+    #[error(
+        "the build's namespace could not be entered (the reason is in the lines above); \
              check that user namespaces are permitted: /proc/sys/user/max_user_namespaces, \
-             kernel.unprivileged_userns_clone, AppArmor")]
+             kernel.unprivileged_userns_clone, AppArmor"
+    )]
     Helper,
     /// No subordinate ids for an unprivileged user.
-    #[error("{file} grants user `{user}` no range of at least 65535 ids; as root, run: \
-             usermod --add-subuids 100000-165535 --add-subgids 100000-165535 {user}")]
+    #[error(
+        "{file} grants user `{user}` no range of at least 65535 ids; as root, run: \
+             usermod --add-subuids 100000-165535 --add-subgids 100000-165535 {user}"
+    )]
     SubordinateIds {
         /// `/etc/subuid` or `/etc/subgid`.
         file: &'static str,

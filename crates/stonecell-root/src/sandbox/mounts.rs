@@ -18,13 +18,15 @@ pub(super) fn make_private() -> Result<(), SandboxError> {
 
 /// Mounts a /proc that shows this PID namespace only.
 pub(super) fn own_proc(target: &str) -> Result<(), SandboxError> {
-    mount("proc", target, "proc", "")
-        .map_err(set_up("mount /proc (in a container, its masked paths forbid this: run it with an \
-                         unmasked /proc)"))
+    mount("proc", target, "proc", "").map_err(set_up(
+        "mount /proc (in a container, its masked paths forbid this: run it with an \
+                         unmasked /proc)",
+    ))
 }
 
 fn mount(source: &str, target: &str, kind: &str, options: &str) -> io::Result<()> {
-    let flags = MountFlags::NOSUID | if kind == "devpts" { MountFlags::NOEXEC } else { MountFlags::NODEV };
+    let flags =
+        MountFlags::NOSUID | if kind == "devpts" { MountFlags::NOEXEC } else { MountFlags::NODEV };
     let options = std::ffi::CString::new(options)?;
     Ok(rustix::mount::mount(source, target, kind, flags, Some(options.as_c_str()))?)
 }
@@ -43,7 +45,8 @@ const LINKS: [(&str, &str); 5] = [
 /// /sys stays the empty directory of the tree: no maintainer script may depend on the build machine.
 pub(super) fn pivot_into(root: &Path) -> Result<(), SandboxError> {
     let failed = |what: &str| set_up(format!("{what} in `{}`", root.display()));
-    let bind = |from: &Path, to: &Path| -> io::Result<()> { Ok(rustix::mount::mount_bind(from, to)?) };
+    let bind =
+        |from: &Path, to: &Path| -> io::Result<()> { Ok(rustix::mount::mount_bind(from, to)?) };
     bind(root, root).map_err(failed("bind the tree"))?;
     // Through the descriptor of the new mount, not the path, which still leads below it.
     rustix::process::chdir(root).map_err(|error| failed("enter the tree")(error.into()))?;

@@ -37,8 +37,7 @@ pub struct Inner {
 pub fn respawn(inner: &Inner) -> Result<ExitStatus, SandboxError> {
     let (mut ours, theirs) = UnixStream::pair().map_err(set_up("make a socket pair"))?;
     let caught = Arc::new(AtomicI32::new(0));
-    let mut signals =
-        Signals::new([SIGINT, SIGTERM, SIGHUP]).map_err(set_up("catch signals"))?;
+    let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP]).map_err(set_up("catch signals"))?;
     let handle = signals.handle();
     let mut helper = Command::new(itself())
         .arg(NAMESPACE)
@@ -143,7 +142,8 @@ fn subordinate_range(text: &str, user: &str, uid: u32) -> Option<u32> {
     text.lines().find_map(|line| {
         let mut fields = line.trim().split(':');
         let name = fields.next()?;
-        let (start, count): (u32, u32) = (fields.next()?.parse().ok()?, fields.next()?.parse().ok()?);
+        let (start, count): (u32, u32) =
+            (fields.next()?.parse().ok()?, fields.next()?.parse().ok()?);
         ((name == user || name == number) && count >= RANGE).then_some(start)
     })
 }

@@ -1,5 +1,8 @@
 //! The one unsafe call of this crate: unshare(2).
-#![expect(unsafe_code, reason = "rustix marks unshare unsafe because of CLONE_FILES, never used here")]
+#![expect(
+    unsafe_code,
+    reason = "rustix marks unshare unsafe because of CLONE_FILES, never used here"
+)]
 
 use std::io;
 

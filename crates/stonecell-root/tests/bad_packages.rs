@@ -1,0 +1,182 @@
+//! Package files that are damaged or made to do harm: each is refused with the place, and nothing is
+//! left in the store.
+
+#![expect(clippy::tests_outside_test_module, reason = "an integration test is one")]
+
+use std::error::Error;
+use std::io::Write;
+use std::path::Path;
+
+use sha2::Digest;
+use stonecell_definition::lock::LockedPackage;
+use stonecell_root::Store;
+
+const CONTROL: &str =
+    "Package: evil\nVersion: 1\nArchitecture: all\nMaintainer: x\nDescription: x\n";
+
+fn tarball(entries: &[(&str, tar::EntryType, &str, &[u8])]) -> Vec<u8> {
+    let mut out = Vec::new();
+    for (name, kind, link, data) in entries {
+        let mut header = tar::Header::new_gnu();
+        let gnu = header.as_gnu_mut().unwrap();
+        gnu.name[..name.len()].copy_from_slice(name.as_bytes());
+        gnu.linkname[..link.len()].copy_from_slice(link.as_bytes());
+        header.set_entry_type(*kind);
+        header.set_mode(0o644);
+        header.set_uid(0);
+        header.set_gid(0);
+        header.set_mtime(0);
+        header.set_size(data.len() as u64);
+        header.set_cksum();
+        out.extend(header.as_bytes());
+        out.extend(*data);
+        out.resize(out.len().next_multiple_of(512), 0);
+    }
+    out.extend([0; 1024]);
+    out
+}
+
+fn ar(members: &[(&str, &[u8])]) -> Vec<u8> {
+    let mut out = b"!<arch>\n".to_vec();
+    for (name, data) in members {
+        write!(out, "{name:<16}{:<12}{:<6}{:<6}{:<8}{:<10}`\n", 0, 0, 0, "100644", data.len())
+            .unwrap();
+        out.extend(*data);
+        if data.len() % 2 == 1 {
+            out.push(b'\n');
+        }
+    }
+    out
+}
+
+fn deb(control: &str, entries: &[(&str, tar::EntryType, &str, &[u8])]) -> Vec<u8> {
+    let control = tarball(&[("./control", tar::EntryType::Regular, "", control.as_bytes())]);
+    let data = zstd::bulk::compress(&tarball(entries), 3).unwrap();
+    ar(&[("debian-binary", b"2.0\n"), ("control.tar", &control), ("data.tar.zst", &data)])
+}
+
+fn lock(bytes: &[u8]) -> LockedPackage {
+    LockedPackage {
+        name: "evil".into(),
+        version: "1".into(),
+        architecture: "all".into(),
+        source: "evil".into(),
+        source_version: "1".into(),
+        suite: "test".into(),
+        filename: "pool/evil.deb".into(),
+        size: bytes.len() as u64,
+        sha256: hex::encode(sha2::Sha256::digest(bytes)),
+        essential: false,
+    }
+}
+
+fn files_below(dir: &Path) -> usize {
+    let mut count = 0;
+    for entry in std::fs::read_dir(dir).unwrap() {
+        let entry = entry.unwrap();
+        count += if entry.file_type().unwrap().is_dir() { files_below(&entry.path()) } else { 1 };
+    }
+    count
+}
+
+/// Tries to store a .deb; the whole chain of the error as one text.
+fn refused(bytes: &[u8], lock: &LockedPackage) -> String {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("evil.deb");
+    std::fs::write(&path, bytes).unwrap();
+    let cache = dir.path().join("cache");
+    let store = Store::open(&cache).unwrap();
+    let error = store.prepare(lock, &path).expect_err("it must be refused");
+    assert_eq!(files_below(&cache), 0, "something was left in the store");
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(" | ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}
+
+#[test]
+fn names_outside_the_root_are_refused_with_the_name() {
+    for name in ["/etc/cron.d/x", "../../etc/cron.d/x", "./usr/../../x"] {
+        let bytes = deb(CONTROL, &[(name, tar::EntryType::Regular, "", b"x")]);
+        let text = refused(&bytes, &lock(&bytes));
+        assert!(text.contains(name) && text.contains("evil.deb"), "{text}");
+    }
+    let bytes = deb(CONTROL, &[("./x", tar::EntryType::Link, "/etc/shadow", b"")]);
+    assert!(refused(&bytes, &lock(&bytes)).contains("/etc/shadow"));
+}
+
+#[test]
+fn a_bomb_is_refused_before_it_is_unpacked() {
+    let zeros = vec![0; 200 << 20];
+    let bytes = deb(CONTROL, &[("./zeros", tar::EntryType::Regular, "", &zeros)]);
+    assert!(bytes.len() < 100_000);
+    let text = refused(&bytes, &lock(&bytes));
+    assert!(text.contains("exhaust the machine"), "{text}");
+}
+
+#[test]
+fn a_truncated_file_is_refused_at_every_length() {
+    let whole = deb(CONTROL, &[("./x", tar::EntryType::Regular, "", b"content")]);
+    for length in (0..whole.len()).step_by(7) {
+        let bytes = &whole[..length];
+        refused(bytes, &lock(bytes));
+    }
+}
+
+#[test]
+fn a_file_that_is_not_what_the_lock_pins_is_refused() {
+    let bytes = deb(CONTROL, &[("./x", tar::EntryType::Regular, "", b"content")]);
+    let mut other = bytes.clone();
+    *other.last_mut().unwrap() ^= 1;
+    let text = refused(&other, &lock(&bytes));
+    assert!(text.contains(&lock(&bytes).sha256) && text.contains("the lock pins"), "{text}");
+}
+
+#[test]
+fn a_name_that_would_leave_the_dpkg_database_is_refused() {
+    for control in [
+        CONTROL.replace("evil", "../../evil"),
+        CONTROL.replace("all", "a/b"),
+        CONTROL.replace("Version: 1\n", ""),
+        "no colon\n".into(),
+    ] {
+        let bytes = deb(&control, &[]);
+        let text = refused(&bytes, &lock(&bytes));
+        assert!(text.contains("control file"), "{text}");
+    }
+}
+
+#[test]
+fn unknown_compression_and_missing_members_are_refused() {
+    let bytes = ar(&[("debian-binary", b"2.0\n"), ("control.tar.lzma", b"")]);
+    assert!(refused(&bytes, &lock(&bytes)).contains("control.tar.lzma"));
+    let bytes = ar(&[("debian-binary", b"3.0\n")]);
+    assert!(refused(&bytes, &lock(&bytes)).contains("3.0"));
+    let bytes = ar(&[("debian-binary", b"2.0\n")]);
+    assert!(refused(&bytes, &lock(&bytes)).contains("control.tar"));
+}
+
+#[test]
+fn a_damaged_stored_form_is_made_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let bytes = deb(CONTROL, &[("./x", tar::EntryType::Regular, "", b"content")]);
+    let path = dir.path().join("good.deb");
+    std::fs::write(&path, &bytes).unwrap();
+    let store = Store::open(dir.path()).unwrap();
+    let lock = lock(&bytes);
+    assert!(store.prepare(&lock, &path).unwrap(), "the first time it is converted");
+    assert!(!store.prepare(&lock, &path).unwrap(), "the second time it is there");
+    let stored = dir.path().join("fast").join(&lock.sha256[..2]).join(&lock.sha256);
+    let whole = std::fs::read(&stored).unwrap();
+    for at in 0..whole.len() {
+        let mut damaged = whole.clone();
+        damaged[at] ^= 0x10;
+        std::fs::write(&stored, &damaged).unwrap();
+        assert!(store.prepare(&lock, &path).unwrap(), "byte {at} was not noticed");
+        assert_eq!(std::fs::read(&stored).unwrap(), whole, "byte {at} was not repaired");
+    }
+}
