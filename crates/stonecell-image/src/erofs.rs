@@ -77,8 +77,7 @@ pub enum ErofsError {
 
 /// Packs a directory. Returns the size of the image in bytes, a multiple of 4096.
 pub fn build_erofs(input: &ErofsInput<'_>) -> Result<u64, ErofsError> {
-    let tree_error =
-        |source| ErofsError::Tree { path: input.root_dir.to_owned(), source };
+    let tree_error = |source| ErofsError::Tree { path: input.root_dir.to_owned(), source };
     let image_error = |source| ErofsError::Image { path: input.image.to_owned(), source };
     std::fs::read_dir(input.root_dir).map_err(tree_error)?;
     match std::fs::remove_file(input.image) {

@@ -7,6 +7,7 @@
 use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::fs::File;
+use std::fs::OpenOptions;
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::os::unix::fs::MetadataExt;
@@ -89,7 +90,13 @@ pub fn build_ext4(input: &Ext4Input<'_>) -> Result<(), Ext4Error> {
         return Err(Ext4Error::Label { label: input.label.to_owned() });
     }
     let config = temporary_file(input.work_dir, CONFIG.as_bytes())?;
-    let file = File::create(input.image).map_err(at(input.image))?;
+    let file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .open(input.image)
+        .map_err(at(input.image))?;
     file.set_len(input.size).map_err(at(input.image))?;
     let uuid = input.uuid.hyphenated().to_string();
     let seed = Uuid::new_v5(&input.uuid, b"hash seed");
@@ -104,11 +111,8 @@ pub fn build_ext4(input: &Ext4Input<'_>) -> Result<(), Ext4Error> {
         command.arg("-d").arg(tree);
     }
     command.arg(input.image);
-    let tool_error = |source| Ext4Error::Tool {
-        label: input.label.to_owned(),
-        size: input.size,
-        source,
-    };
+    let tool_error =
+        |source| Ext4Error::Tool { label: input.label.to_owned(), size: input.size, source };
     MKE2FS.run(&mut command).map_err(tool_error)?;
 
     let top = input.tree.map(|tree| std::fs::metadata(tree).map_err(at(tree))).transpose()?;

@@ -31,7 +31,8 @@ fn every_format_holds_the_disk_and_is_the_same_each_time() {
     let file = fs::File::create(&raw).unwrap();
     file.set_len(24 << 20).unwrap();
     file.write_all_at(&[0x55; 300_000], 0).unwrap();
-    let noise: Vec<u8> = (0..2_000_000_u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+    let noise: Vec<u8> =
+        (0..2_000_000_u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
     file.write_all_at(&noise, 9 << 20).unwrap();
     drop(file);
 
@@ -53,12 +54,15 @@ fn every_format_holds_the_disk_and_is_the_same_each_time() {
         assert!(fs::read(&one).unwrap() == fs::read(&two).unwrap(), "{format:?} differs");
         let force = if *name == "vpc" { ",force_size_calc=current_size" } else { "" };
         let source = format!("driver={name}{force},file.filename={}", one.display());
-        run("qemu-img", [
-            "compare".as_ref(),
-            "--image-opts".as_ref(),
-            source.as_ref(),
-            format!("driver=raw,file.filename={}", raw.display()).as_ref() as &std::ffi::OsStr,
-        ]);
+        run(
+            "qemu-img",
+            [
+                "compare".as_ref(),
+                "--image-opts".as_ref(),
+                source.as_ref(),
+                format!("driver=raw,file.filename={}", raw.display()).as_ref() as &std::ffi::OsStr,
+            ],
+        );
         if *name == "qcow2" {
             run("qemu-img", ["check".as_ref(), one.as_os_str()]);
         }

@@ -101,10 +101,7 @@ fn another_certificate_is_refused() {
     let two = signing_key(&dir.path().join("two"));
     let signed = sign_pe(&uki(&stub()).unwrap(), &one.key).unwrap();
     let other = read_certificate(&two.certificate).unwrap();
-    assert!(matches!(
-        verify_signature(&signed, &other),
-        Err(SignatureError::Signer { .. })
-    ));
+    assert!(matches!(verify_signature(&signed, &other), Err(SignatureError::Signer { .. })));
 }
 
 #[test]
@@ -114,15 +111,18 @@ fn a_signature_of_sbsign_is_accepted() {
     let (plain, signed) = (dir.path().join("plain.efi"), dir.path().join("signed.efi"));
     fs::write(&plain, uki(&stub()).unwrap()).unwrap();
     let private = dir.path().join("keys/db.key");
-    run("sbsign", [
-        "--key".as_ref(),
-        private.as_path(),
-        "--cert".as_ref(),
-        &key.certificate,
-        "--output".as_ref(),
-        &signed,
-        &plain,
-    ]);
+    run(
+        "sbsign",
+        [
+            "--key".as_ref(),
+            private.as_path(),
+            "--cert".as_ref(),
+            &key.certificate,
+            "--output".as_ref(),
+            &signed,
+            &plain,
+        ],
+    );
     let certificate = read_certificate(&key.certificate).unwrap();
     verify_signature(&fs::read(&signed).unwrap(), &certificate).unwrap();
 }

@@ -210,14 +210,12 @@ pub fn build_image(
     let root_bytes = root?;
     state?;
 
-    // A UKI with the root hash of zeros has the size of the real one.
-    let unsigned = uki_bytes(input, &kernel, &RootHash([0; 32]))?.len() as u64;
+    // Sizes and places do not depend on the root hash.
+    let unsigned = uki_bytes(input, &kernel, &plan::UNKNOWN)?.len() as u64;
     let verity_bytes = Geometry::new(root_bytes / BLOCK).hash_bytes();
     let sizes = Sizes { uki: unsigned, root: root_bytes, verity: verity_bytes };
-    let places = layout(&plan::disk(input, &sizes, &RootHash([0; 32])))
-        .map_err(ImageError::Layout)?;
-    let raw =
-        RawDisk::create(input.out_raw, places.disk_bytes).map_err(ImageError::Disk)?;
+    let places = layout(&plan::disk(input, &sizes, &plan::UNKNOWN)).map_err(ImageError::Layout)?;
+    let raw = RawDisk::create(input.out_raw, places.disk_bytes).map_err(ImageError::Disk)?;
     let partition = |label: &str| {
         let missing = || AssembleError::Missing { label: label.to_owned() };
         places.partition(label).ok_or_else(missing).map_err(ImageError::Disk)
@@ -264,8 +262,7 @@ pub fn build_image(
     copied?;
     let (root_hash, uki) = hashed?;
 
-    let places =
-        layout(&plan::disk(input, &sizes, &root_hash)).map_err(ImageError::Layout)?;
+    let places = layout(&plan::disk(input, &sizes, &root_hash)).map_err(ImageError::Layout)?;
     raw.put_table(&places).map_err(ImageError::Disk)?;
     for image in state_images.iter().chain([&root_image]) {
         fs::remove_file(image).map_err(file_error(image))?;

@@ -22,6 +22,12 @@ pub(super) const ESP: &str = "esp";
 pub(super) const ROOT: &str = "root";
 pub(super) const VERITY: &str = "root-verity";
 const MIB: u64 = 1 << 20;
+/// Stands for the root hash until it is known; its two halves differ, as partition UUIDs have to.
+pub(super) const UNKNOWN: RootHash = {
+    let mut bytes = [0; 32];
+    bytes[0] = 1;
+    RootHash(bytes)
+};
 
 /// Sizes that are known only after the contents were made.
 #[derive(Debug, Clone, Copy)]

@@ -50,7 +50,9 @@ impl DiskFormat {
             Self::Qcow2Compat010 => ("qcow2", &["-c", "-o", "compat=0.10"]),
             Self::VhdFixed => ("vpc", &["-o", "subformat=fixed,force_size=on"]),
             Self::VhdDynamic => ("vpc", &["-o", "subformat=dynamic,force_size=on"]),
-            Self::VmdkStream => ("vmdk", &["-o", "subformat=streamOptimized"]),
+            Self::VmdkStream => {
+                ("vmdk", &["-o", "subformat=streamOptimized,adapter_type=lsilogic"])
+            }
         }
     }
 }

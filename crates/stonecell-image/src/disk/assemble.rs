@@ -74,8 +74,11 @@ impl RawDisk {
             file.set_len(bytes)?;
             Ok(file)
         };
-        let file = create()
-            .map_err(|source| AssembleError::Create { path: path.to_owned(), bytes, source })?;
+        let file = create().map_err(|source| AssembleError::Create {
+            path: path.to_owned(),
+            bytes,
+            source,
+        })?;
         Ok(Self { file })
     }
 
@@ -86,8 +89,7 @@ impl RawDisk {
 
     /// Copies a file into a partition; holes and zeros stay holes.
     pub fn put_file(&self, partition: &Partition, content: &Path) -> Result<(), AssembleError> {
-        let copy_error =
-            |source| AssembleError::Copy { label: partition.label.clone(), source };
+        let copy_error = |source| AssembleError::Copy { label: partition.label.clone(), source };
         let content = File::open(content).map_err(copy_error)?;
         fits(partition, content.metadata().map_err(copy_error)?.len())?;
         sparse::copy_into(&content, &self.file, partition.offset).map_err(copy_error)?;

@@ -1,8 +1,8 @@
 //! Reading one file of a FAT32 volume that may be hostile.
 //!
 //! Only short (8.3) names, because the EFI system partition has no others. Chains are followed at most as
-//! far as the file is long, so a loop ends; every place is inside the volume or an error. (`fatfs` reads
-//! more, but trusts the volume.)
+//! far as the file is long, so a loop ends; every place is inside the volume or an error. (`fatfs`
+//! reads more, but trusts the volume.)
 
 use std::io;
 
@@ -196,7 +196,8 @@ fn short_name(name: &str) -> Option<[u8; 11]> {
     }
     let mut short = [b' '; 11];
     let (front, back) = short.split_at_mut(8);
-    for (to, from) in front.iter_mut().zip(stem.bytes()).chain(back.iter_mut().zip(extension.bytes()))
+    for (to, from) in
+        front.iter_mut().zip(stem.bytes()).chain(back.iter_mut().zip(extension.bytes()))
     {
         *to = from.to_ascii_uppercase();
     }
@@ -222,11 +223,18 @@ mod tests {
     use crate::disk::BOOT_FILE;
     use crate::disk::build_esp;
 
+    fn volume(file: &[u8]) -> Vec<u8> {
+        let mut esp = build_esp(33 << 20, file, 1).unwrap();
+        esp.resize(33 << 20, 0);
+        esp
+    }
+
     #[test]
     fn what_is_not_there_is_named() {
-        let esp = build_esp(33 << 20, b"content", 1).unwrap();
+        let esp = volume(b"content");
         assert_eq!(read_esp_file(&esp, BOOT_FILE).unwrap(), b"content");
-        for path in ["EFI/BOOT/OTHER.EFI", "EFI/BOOT", "EFI/BOOT/BOOTX64.EFI/X", "", "a-long-name"] {
+        for path in ["EFI/BOOT/OTHER.EFI", "EFI/BOOT", "EFI/BOOT/BOOTX64.EFI/X", "", "a-long-name"]
+        {
             assert!(matches!(read_esp_file(&esp, path), Err(FatError::NotFound { .. })), "{path}");
         }
     }
@@ -239,7 +247,7 @@ mod tests {
             changes in prop::collection::vec((0_usize..90, any::<u8>()), 0..4),
             table in prop::collection::vec((0_usize..64, any::<u8>()), 0..4),
         ) {
-            let mut esp = build_esp(33 << 20, &[1; 3000], 1).unwrap();
+            let mut esp = volume(&[1; 3000]);
             let fat = usize::from(u16_at(&esp, 14)) * 512;
             for (at, value) in changes {
                 esp[at] = value;

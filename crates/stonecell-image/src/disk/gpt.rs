@@ -52,7 +52,9 @@ pub enum GptError {
     #[error("the primary and the backup partition table differ")]
     Differ,
     /// A partition that is not on the disk.
-    #[error("partition {label:?} covers the sectors {first} to {last}; the usable ones are {usable}")]
+    #[error(
+        "partition {label:?} covers the sectors {first} to {last}; the usable ones are {usable}"
+    )]
     Outside {
         /// Its label.
         label: String,
@@ -101,8 +103,8 @@ impl DiskView {
 /// Writes the protective MBR and both tables. The file already has its final size.
 pub(super) fn write(mut disk: &File, layout: &Layout) -> Result<(), GptError> {
     let table_error = |source| GptError::Table { which: "new", source };
-    let mut gpt = GPT::new_from(&mut disk, SECTOR, layout.disk_uuid.to_bytes_le())
-        .map_err(table_error)?;
+    let mut gpt =
+        GPT::new_from(&mut disk, SECTOR, layout.disk_uuid.to_bytes_le()).map_err(table_error)?;
     for (partition, number) in layout.partitions.iter().zip(1_u32..) {
         gpt[number] = GPTPartitionEntry {
             partition_type_guid: partition.kind.type_uuid().to_bytes_le(),
@@ -171,7 +173,12 @@ fn read_table(
         ("a last usable sector of", header.last_usable_lba, 2, sectors.saturating_sub(2)),
         ("entries at sector", header.partition_entry_lba, 2, sectors),
         ("an entry size of", header.size_of_partition_entry.into(), 128, 128),
-        ("a number of entries of", header.number_of_partition_entries.into(), 1, MAX_ENTRIES.into()),
+        (
+            "a number of entries of",
+            header.number_of_partition_entries.into(),
+            1,
+            MAX_ENTRIES.into(),
+        ),
     ];
     for (field, value, least, most) in checks {
         if value < least || value > most {

@@ -24,6 +24,9 @@ pub(super) const SHA256_OID: ObjectIdentifier =
     ObjectIdentifier::new_unwrap("2.16.840.1.101.3.4.2.1");
 /// RSA encryption (RFC 3370), the signature algorithm that Authenticode names.
 pub(super) const RSA_OID: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.1");
+/// RSA with SHA-256 in one identifier (RFC 4055); some signers write it instead.
+pub(super) const RSA_SHA256_OID: ObjectIdentifier =
+    ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.11");
 /// PKCS #7 signedData.
 pub(super) const SIGNED_DATA: ObjectIdentifier =
     ObjectIdentifier::new_unwrap("1.2.840.113549.1.7.2");
@@ -40,6 +43,11 @@ const BEFORE_DIGEST: [u8; 44] = [
     0x03, 0x01, 0x00, 0xa0, 0x04, 0xa2, 0x02, 0x80, 0x00, 0x30, 0x31, 0x30, 0x0d, 0x06, 0x09, 0x60,
     0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x02, 0x01, 0x05, 0x00, 0x04, 0x20,
 ];
+
+/// Algorithm identifier of SHA-256 with the NULL that Authenticode has beside it.
+pub(super) fn sha256() -> AlgorithmIdentifierOwned {
+    AlgorithmIdentifierOwned { oid: SHA256_OID, parameters: Some(Any::null()) }
+}
 
 /// `SpcIndirectDataContent` for the digest of a PE file.
 pub(super) fn indirect_data(digest: &Digest) -> der::Result<Any> {

@@ -220,11 +220,8 @@ pub fn generate_development_keys(
             .arg(&key)
             .arg("-out")
             .arg(&certificate);
-        OPENSSL
-            .run(&mut command)
-            .map_err(|source| GenerateKeysError::Openssl { role, source })?;
-        for (from, to, mode) in
-            [(&key, &made.key, 0o600), (&certificate, &made.certificate, 0o644)]
+        OPENSSL.run(&mut command).map_err(|source| GenerateKeysError::Openssl { role, source })?;
+        for (from, to, mode) in [(&key, &made.key, 0o600), (&certificate, &made.certificate, 0o644)]
         {
             fs::set_permissions(from, fs::Permissions::from_mode(mode))
                 .and_then(|()| fs::rename(from, to))

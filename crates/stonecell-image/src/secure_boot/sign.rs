@@ -112,10 +112,6 @@ fn signed_data(pe_digest: &Digest, signer: &SigningKey) -> Result<Vec<u8>, SignE
         .sign(&RSA_PKCS1_SHA256, &SystemRandom::new(), &to_sign, &mut signature)
         .map_err(|_| SignError::Key)?;
 
-    let sha256 = AlgorithmIdentifierOwned {
-        oid: content::SHA256_OID,
-        parameters: Some(Any::null()),
-    };
     let certificate = &signer.certificate.tbs_certificate;
     let info = SignerInfo {
         version: CmsVersion::V1,
@@ -123,7 +119,7 @@ fn signed_data(pe_digest: &Digest, signer: &SigningKey) -> Result<Vec<u8>, SignE
             issuer: certificate.issuer.clone(),
             serial_number: certificate.serial_number.clone(),
         }),
-        digest_alg: sha256.clone(),
+        digest_alg: content::sha256(),
         signed_attrs: Some(attributes),
         signature_algorithm: AlgorithmIdentifierOwned {
             oid: content::RSA_OID,
@@ -135,7 +131,7 @@ fn signed_data(pe_digest: &Digest, signer: &SigningKey) -> Result<Vec<u8>, SignE
     let choice = CertificateChoices::Certificate(signer.certificate.clone());
     let data = SignedData {
         version: CmsVersion::V1,
-        digest_algorithms: SetOfVec::try_from(vec![sha256]).map_err(encode)?,
+        digest_algorithms: SetOfVec::try_from(vec![content::sha256()]).map_err(encode)?,
         encap_content_info: EncapsulatedContentInfo {
             econtent_type: content::INDIRECT_DATA,
             econtent: Some(indirect),

@@ -1,5 +1,10 @@
 //! Checking an Authenticode signature against one certificate, as firmware does with an entry of `db`.
+//!
+//! Stricter than firmware: parts of the structure that no signature covers (the copy of the certificate,
+//! algorithm identifiers, padding) have one accepted form, so that no byte of the file can change unseen.
 
+use cms::cert::CertificateChoices;
+use cms::content_info::CmsVersion;
 use cms::content_info::ContentInfo;
 use cms::signed_data::SignedData;
 use cms::signed_data::SignerIdentifier;
@@ -54,7 +59,9 @@ pub enum SignatureError {
         expected: String,
     },
     /// The file was changed.
-    #[error("the program was changed after it was signed: its digest is {actual}, signed was {signed}")]
+    #[error(
+        "the program was changed after it was signed: its digest is {actual}, signed was {signed}"
+    )]
     Digest {
         /// Digest in the signature, hexadecimal.
         signed: String,
@@ -84,6 +91,15 @@ pub fn verify_signature(program: &[u8], certificate: &Certificate) -> Result<(),
         return Err(SignatureError::Unexpected { what: "number of signers" });
     };
 
+    expect(data.version == CmsVersion::V1, "version")?;
+    expect(data.digest_algorithms.as_slice() == [content::sha256()], "digest algorithm")?;
+    expect(data.crls.is_none(), "revocation list")?;
+    let copies = data.certificates.as_ref().map_or(&[][..], |set| set.0.as_slice());
+    match copies {
+        [CertificateChoices::Certificate(copy)] if copy == certificate => {}
+        _ => return Err(SignatureError::Signer { expected: subject(certificate) }),
+    }
+
     let actual = content::pe_digest(&pe, start).map_err(SignatureError::Pe)?;
     let signed = content::digest_in(indirect).map_err(decode)?;
     let signed = signed.ok_or(SignatureError::Unexpected { what: "digest algorithm" })?;
@@ -102,13 +118,18 @@ fn check_signer(
 ) -> Result<(), SignatureError> {
     let decode = SignatureError::Decode;
     let tbs = &certificate.tbs_certificate;
-    let expected = || tbs.subject.to_string();
+    let expected = || subject(certificate);
     match &signer.sid {
         SignerIdentifier::IssuerAndSerialNumber(id)
             if id.issuer == tbs.issuer && id.serial_number == tbs.serial_number => {}
         _ => return Err(SignatureError::Signer { expected: expected() }),
     }
-    expect(signer.digest_alg.oid == content::SHA256_OID, "digest algorithm")?;
+    expect(signer.version == CmsVersion::V1, "signer version")?;
+    expect(signer.digest_alg == content::sha256(), "digest algorithm")?;
+    let algorithm = &signer.signature_algorithm;
+    let rsa = [content::RSA_OID, content::RSA_SHA256_OID].contains(&algorithm.oid);
+    expect(rsa && algorithm.parameters == Some(Any::null()), "signature algorithm")?;
+    expect(signer.unsigned_attrs.is_none(), "unsigned attribute")?;
     let attributes = signer.signed_attrs.as_ref();
     let attributes = attributes.ok_or(SignatureError::Unexpected { what: "lack of attributes" })?;
     let value = |oid: ObjectIdentifier| {
@@ -133,6 +154,10 @@ fn check_signer(
         .map_err(|_| SignatureError::Signature { expected: expected() })
 }
 
+fn subject(certificate: &Certificate) -> String {
+    certificate.tbs_certificate.subject.to_string()
+}
+
 fn expect(holds: bool, what: &'static str) -> Result<(), SignatureError> {
     if holds { Ok(()) } else { Err(SignatureError::Unexpected { what }) }
 }
@@ -151,16 +176,21 @@ fn certificate_table<'a>(pe: &Pe<'a>) -> Result<(usize, &'a [u8]), SignatureErro
     let (header, rest) =
         table.split_first_chunk::<8>().ok_or_else(|| wrong("it is shorter than its header"))?;
     let [a, b, c, d, revision @ .., type_low, type_high] = header;
-    if u32::from_le_bytes([*a, *b, *c, *d]) as usize != size {
+    // The length of the entry is written with its padding by some and without by others.
+    let length = u32::from_le_bytes([*a, *b, *c, *d]) as usize;
+    if length > size || length.next_multiple_of(8) != size {
         return Err(wrong("it has more than one entry"));
     }
     if *revision != [0x00, 0x02] || [*type_low, *type_high] != [0x02, 0x00] {
         return Err(wrong("the entry is not a PKCS #7 signature"));
     }
-    let length = der_length(rest).ok_or_else(|| wrong("the signature is cut short"))?;
+    let der = der_length(rest).ok_or_else(|| wrong("the signature is cut short"))?;
     let (signature, padding) =
-        rest.split_at_checked(length).ok_or_else(|| wrong("the signature is cut short"))?;
-    if padding.len() > 7 || padding.iter().any(|&byte| byte != 0) {
+        rest.split_at_checked(der).ok_or_else(|| wrong("the signature is cut short"))?;
+    if (length != size && length != 8 + der)
+        || padding.len() > 7
+        || padding.iter().any(|&byte| byte != 0)
+    {
         return Err(wrong("there is something after the signature"));
     }
     Ok((start, signature))

@@ -73,16 +73,15 @@ pub fn verify(
     root_hash: &RootHash,
 ) -> Result<(), VerityError> {
     let mut first = [0; superblock::SIZE];
-    hash.read_at(&mut first, 0)
-        .map_err(|source| VerityError::Read { what: "hash tree", offset: 0, source })?;
+    hash.read_at(&mut first, 0).map_err(|source| VerityError::Read {
+        what: "hash tree",
+        offset: 0,
+        source,
+    })?;
     let superblock = Superblock::from_bytes(&first).map_err(VerityError::Superblock)?;
     let geometry = Geometry::new(superblock.data_blocks);
     let enough = |what, expected, actual| {
-        if actual < expected {
-            Err(VerityError::Short { what, expected, actual })
-        } else {
-            Ok(())
-        }
+        if actual < expected { Err(VerityError::Short { what, expected, actual }) } else { Ok(()) }
     };
     enough("data", superblock.data_blocks * BLOCK, data.size())?;
     enough("hash tree", geometry.hash_bytes(), hash.size())?;
@@ -113,9 +112,11 @@ fn read_block(
     offset: u64,
 ) -> Result<[u8; BLOCK_BYTES], VerityError> {
     let mut block = [0; BLOCK_BYTES];
-    source
-        .read_at(&mut block, offset)
-        .map_err(|source| VerityError::Read { what, offset, source })?;
+    source.read_at(&mut block, offset).map_err(|source| VerityError::Read {
+        what,
+        offset,
+        source,
+    })?;
     Ok(block)
 }
 
@@ -133,9 +134,11 @@ struct HashLevel<'a> {
 impl Children for HashLevel<'_> {
     fn read(&self, buffer: &mut [u8], index: u64) -> Result<(), VerityError> {
         let offset = (self.level.first_block + index) * BLOCK;
-        self.hash
-            .read_at(buffer, offset)
-            .map_err(|source| VerityError::Read { what: "hash tree", offset, source })
+        self.hash.read_at(buffer, offset).map_err(|source| VerityError::Read {
+            what: "hash tree",
+            offset,
+            source,
+        })
     }
 
     fn corrupt(&self, index: u64) -> VerityError {
@@ -150,9 +153,11 @@ struct DataLevel<'a> {
 impl Children for DataLevel<'_> {
     fn read(&self, buffer: &mut [u8], index: u64) -> Result<(), VerityError> {
         let offset = index * BLOCK;
-        self.data
-            .read_at(buffer, offset)
-            .map_err(|source| VerityError::Read { what: "data", offset, source })
+        self.data.read_at(buffer, offset).map_err(|source| VerityError::Read {
+            what: "data",
+            offset,
+            source,
+        })
     }
 
     fn corrupt(&self, index: u64) -> VerityError {

@@ -81,9 +81,9 @@ pub fn build_verity(
                 let count = FAN_OUT.min(children - first);
                 let bytes = buffer.get_mut(..count as usize * BLOCK_BYTES).unwrap_or_default();
                 match below {
-                    None => data
-                        .read_at(bytes, first * BLOCK)
-                        .map_err(|source| BuildVerityError::Read { offset: first * BLOCK, source })?,
+                    None => data.read_at(bytes, first * BLOCK).map_err(|source| {
+                        BuildVerityError::Read { offset: first * BLOCK, source }
+                    })?,
                     Some((first_block, _)) => {
                         let offset = (first_block + first) * BLOCK;
                         hash.read_exact_at(bytes, hash_offset + offset)

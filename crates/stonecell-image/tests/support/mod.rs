@@ -16,7 +16,10 @@ use stonecell_image::disk::Partition;
 use stonecell_image::generate_development_keys;
 
 /// Runs a tool and returns what it printed; fails with its words.
-pub(crate) fn run<S: AsRef<OsStr>>(program: &str, arguments: impl IntoIterator<Item = S>) -> Vec<u8> {
+pub(crate) fn run<S: AsRef<OsStr>>(
+    program: &str,
+    arguments: impl IntoIterator<Item = S>,
+) -> Vec<u8> {
     let path = format!("{}:/usr/sbin:/sbin", std::env::var("PATH").unwrap_or_default());
     let output = Command::new(program)
         .args(arguments)
