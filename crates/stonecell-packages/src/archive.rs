@@ -3,19 +3,21 @@
 use std::fs::File;
 use std::io;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 
 use sha2::{Digest, Sha256};
 use thiserror::Error;
+use url::Url;
 
 use crate::cache::Cache;
 use crate::decompress::{Compression, DecompressError, decompress};
-use crate::download::{Downloader, Object, Stop, TransferError, Watch};
+use crate::download::{Object, TransferError};
 use crate::fetch::{FetchOptions, download_all};
 use crate::mirrors::{Sources, SuiteSource, join, snapshot_time};
 use crate::progress::{Event, Progress};
 use crate::release::{self, Release, ReleaseError};
 use crate::signature::{self, SignatureError};
+use crate::small::fetch_small;
 
 /// Largest `InRelease` that is read, in bytes. Debian's has 150 kB.
 const LARGEST_RELEASE: u64 = 16 << 20;
@@ -154,8 +156,9 @@ impl Archive {
         progress.report(Event::Phase("reading the signed indexes"));
         let mut suites = Vec::new();
         let mut wanted = Vec::new();
-        for source in &sources.suites {
-            let suite = open_suite(source, options, now, progress, cancel)?;
+        let messages = messages(sources, options, progress, cancel)?;
+        for (source, message) in sources.suites.iter().zip(messages) {
+            let suite = verify(source, &message, now)?;
             let missing = |component: &str| ArchiveError::NoIndex {
                 suite: source.name.clone(),
                 component: component.to_owned(),
@@ -175,7 +178,9 @@ impl Archive {
             suites.push(suite);
         }
         let objects = wanted.iter().map(|wanted| wanted.object.clone()).collect();
-        download_all(objects, options, progress, cancel)
+        // An index is small beside what is done with it, so a damaged one is always found.
+        let options = FetchOptions { trust_cached: false, ..options.clone() };
+        download_all(objects, &options, progress, cancel)
             .map_err(|(suite, source)| ArchiveError::Transfer { suite, source })?;
         for wanted in &wanted {
             if let Some(suite) = suites.get_mut(wanted.suite) {
@@ -187,28 +192,31 @@ impl Archive {
     }
 }
 
-fn open_suite(
-    source: &SuiteSource,
+/// Fetches the InRelease file of every suite.
+fn messages(
+    sources: &Sources,
     options: &FetchOptions,
-    now: i64,
     progress: &dyn Progress,
     cancel: &AtomicBool,
-) -> Result<Suite, ArchiveError> {
+) -> Result<Vec<Vec<u8>>, ArchiveError> {
+    let items: Vec<(String, Url)> = sources
+        .suites
+        .iter()
+        .map(|source| {
+            let path = format!("dists/{}/InRelease", source.dist_path);
+            // A URL that has no path cannot be extended; asking for it as it is names it in the error.
+            let url = join(&source.base_url, &path).unwrap_or_else(|| source.base_url.clone());
+            (source.name.clone(), url)
+        })
+        .collect();
+    fetch_small(&items, LARGEST_RELEASE, &options.connection, progress, cancel)
+        .map_err(|(suite, source)| ArchiveError::Transfer { suite, source })
+}
+
+/// Verifies the InRelease file of a suite.
+fn verify(source: &SuiteSource, message: &[u8], now: i64) -> Result<Suite, ArchiveError> {
     let name = source.name.clone();
-    let transfer = |source| ArchiveError::Transfer { suite: name.clone(), source };
-    let path = format!("dists/{}/InRelease", source.dist_path);
-    let Some(url) = join(&source.base_url, &path) else {
-        return Err(transfer(TransferError::NotFound { url: source.base_url.clone() }));
-    };
-    let downloader =
-        Downloader::new(&options.connection).map_err(|error| transfer(error.into()))?;
-    if cancel.load(Ordering::Relaxed) {
-        return Err(transfer(TransferError::Cancelled));
-    }
-    let watch = Quiet { item: &name, progress };
-    let message =
-        downloader.small(&url, LARGEST_RELEASE, &Stop::default(), &watch).map_err(transfer)?;
-    let verified = signature::verify(&message, &source.keyring)
+    let verified = signature::verify(message, &source.keyring)
         .map_err(|source| ArchiveError::Signature { suite: name.clone(), source })?;
     let at = snapshot_time(&source.base_url).unwrap_or(now);
     let release = release::parse(&verified.text)
@@ -217,7 +225,7 @@ fn open_suite(
     Ok(Suite {
         name,
         release,
-        sha256: hex::encode(Sha256::digest(&message)),
+        sha256: hex::encode(Sha256::digest(message)),
         signed_by: verified.signed_by,
         indexes: Vec::new(),
     })
@@ -275,18 +283,4 @@ fn unpack(wanted: &Wanted, suite: &str) -> Result<String, ArchiveError> {
     })?;
     String::from_utf8(content)
         .map_err(|_| ArchiveError::NotUtf8 { suite: suite.to_owned(), path: wanted.path.clone() })
-}
-
-/// Reports retries of a small file.
-struct Quiet<'a> {
-    item: &'a str,
-    progress: &'a dyn Progress,
-}
-
-impl Watch for Quiet<'_> {
-    fn bytes(&self, _done: u64) {}
-
-    fn retry(&self, reason: &str) {
-        self.progress.report(Event::Retry { item: self.item, reason });
-    }
 }

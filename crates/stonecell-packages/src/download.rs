@@ -1,29 +1,22 @@
-//! One file into the cache: resumed, verified while it streams, renamed when it is complete.
-//!
-//! The unfinished file is `NAME.part` beside the final name, locked while a process works on it. It
-//! stays when a transfer fails, so that the next run goes on where this one stopped.
+//! One file into the cache: tried again when the connection breaks, verified while it streams.
 
-use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
-use sha2::{Digest, Sha256};
 use thiserror::Error;
 use url::Url;
 
 use crate::http::{Body, Client, ConnectionSettings, RequestError};
+use crate::part::{Part, is_complete};
 use crate::proxy::ProxyError;
 
 /// Longest pause between two attempts.
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
-/// How often a lock that another process holds is tried.
-const LOCK_INTERVAL: Duration = Duration::from_millis(200);
-
 /// Bytes read at a time.
-const CHUNK: usize = 128 * 1024;
+pub(crate) const CHUNK: usize = 128 * 1024;
 
 /// A file that is wanted: where it may be, what it must be, where it goes.
 #[derive(Debug, Clone)]
@@ -44,10 +37,10 @@ pub(crate) struct Object {
 #[derive(Debug, Error)]
 pub enum TransferError {
     /// The mirror does not have it.
-    #[error("{url} does not exist on the mirror; the lock may be older than what the mirror keeps")]
+    #[error("{url} does not exist on the mirror; check the mirror's address")]
     NotFound {
         /// The address.
-        url: Url,
+        url: String,
     },
     /// The mirror cannot be reached, or breaks off, again and again.
     #[error(
@@ -56,7 +49,7 @@ pub enum TransferError {
     )]
     Unreachable {
         /// The address.
-        url: Url,
+        url: String,
         /// Attempts without a new byte.
         attempts: u32,
         /// What was wrong with the last one.
@@ -68,7 +61,7 @@ pub enum TransferError {
     )]
     Checksum {
         /// The address.
-        url: Url,
+        url: String,
         /// Expected (hex).
         expected: String,
         /// Found (hex).
@@ -80,7 +73,7 @@ pub enum TransferError {
     )]
     Size {
         /// The address.
-        url: Url,
+        url: String,
         /// Expected bytes.
         expected: u64,
         /// Bytes found.
@@ -90,7 +83,7 @@ pub enum TransferError {
     #[error("{url} is larger than {limit} bytes")]
     TooLarge {
         /// The address.
-        url: Url,
+        url: String,
         /// Largest size.
         limit: u64,
     },
@@ -180,7 +173,7 @@ impl Downloader {
                     let mut content = Vec::new();
                     match body.reader.take(limit + 1).read_to_end(&mut content) {
                         Ok(read) if read as u64 > limit => {
-                            return Err(TransferError::TooLarge { url: url.clone(), limit });
+                            return Err(TransferError::TooLarge { url: url.to_string(), limit });
                         }
                         Ok(read) if body.length.is_none_or(|length| length == read as u64) => {
                             return Ok(content);
@@ -190,7 +183,7 @@ impl Downloader {
                     }
                 }
                 Err(RequestError::NotFound) => {
-                    return Err(TransferError::NotFound { url: url.clone() });
+                    return Err(TransferError::NotFound { url: url.to_string() });
                 }
                 Err(error) if error.is_transient() => error.to_string(),
                 Err(error) => return Err(attempts.give_up(url, error.to_string())),
@@ -251,7 +244,7 @@ impl Downloader {
             part.clear()?;
             if started_over || before == 0 {
                 return Err(TransferError::Checksum {
-                    url: url.clone(),
+                    url: url.to_string(),
                     expected: hex::encode(object.sha256),
                     actual: hex::encode(actual),
                 });
@@ -272,7 +265,7 @@ impl Downloader {
         let body = match self.client.open(url, part.have) {
             Ok(body) => body,
             Err(RequestError::NotFound) => {
-                return Err(Attempt::Elsewhere(TransferError::NotFound { url: url.clone() }));
+                return Err(Attempt::Elsewhere(TransferError::NotFound { url: url.to_string() }));
             }
             Err(RequestError::RangeBeyondEnd) => {
                 part.clear().map_err(Attempt::Final)?;
@@ -282,7 +275,7 @@ impl Downloader {
             Err(error) => {
                 let reason = error.to_string();
                 return Err(Attempt::Final(TransferError::Unreachable {
-                    url: url.clone(),
+                    url: url.to_string(),
                     attempts: 1,
                     reason,
                 }));
@@ -297,7 +290,11 @@ impl Downloader {
             }
         }
         let size_error = |actual| {
-            Attempt::Final(TransferError::Size { url: url.clone(), expected: object.size, actual })
+            Attempt::Final(TransferError::Size {
+                url: url.to_string(),
+                expected: object.size,
+                actual,
+            })
         };
         if let Some(length) = length {
             let actual = part.have.saturating_add(length);
@@ -370,143 +367,7 @@ impl Attempts {
     }
 
     fn give_up(&self, url: &Url, reason: String) -> TransferError {
-        TransferError::Unreachable { url: url.clone(), attempts: self.made + 1, reason }
-    }
-}
-
-/// The unfinished file, locked.
-struct Part {
-    file: File,
-    path: PathBuf,
-    hash: Sha256,
-    have: u64,
-}
-
-impl Part {
-    /// Opens and locks the part of `object` and reads what it has. `None` when another process has
-    /// finished the file meanwhile.
-    fn lock(object: &Object, stop: &Stop) -> Result<Option<Self>, TransferError> {
-        let mut name = object.path.clone().into_os_string();
-        name.push(".part");
-        let path = PathBuf::from(name);
-        if let Some(parent) = path.parent() {
-            fs::create_dir_all(parent).map_err(disk("create", parent))?;
-        }
-        loop {
-            let file = OpenOptions::new()
-                .read(true)
-                .write(true)
-                .create(true)
-                .truncate(false)
-                .open(&path)
-                .map_err(disk("open", &path))?;
-            loop {
-                match file.try_lock() {
-                    Ok(()) => break,
-                    Err(TryLockError::WouldBlock) => stop.pause(LOCK_INTERVAL)?,
-                    Err(TryLockError::Error(source)) => return Err(disk("lock", &path)(source)),
-                }
-            }
-            // The holder of the lock may have renamed the file to its final name.
-            if is_same_file(&file, &path).map_err(disk("examine", &path))? {
-                if is_complete(object, false)? {
-                    fs::remove_file(&path).map_err(disk("remove", &path))?;
-                    return Ok(None);
-                }
-                let mut part = Self { file, path, hash: Sha256::new(), have: 0 };
-                part.read_existing(object.size)?;
-                return Ok(Some(part));
-            }
-            if is_complete(object, false)? {
-                return Ok(None);
-            }
-        }
-    }
-
-    fn read_existing(&mut self, size: u64) -> Result<(), TransferError> {
-        let length = self.file.metadata().map_err(disk("examine", &self.path))?.len();
-        if length > size {
-            return self.clear();
-        }
-        let (hash, have) = hash_file(&mut self.file).map_err(disk("read", &self.path))?;
-        (self.hash, self.have) = (hash, have);
-        Ok(())
-    }
-
-    fn append(&mut self, bytes: &[u8]) -> Result<(), TransferError> {
-        self.file.write_all(bytes).map_err(disk("write", &self.path))?;
-        self.hash.update(bytes);
-        self.have += bytes.len() as u64;
-        Ok(())
-    }
-
-    fn clear(&mut self) -> Result<(), TransferError> {
-        self.file.set_len(0).map_err(disk("empty", &self.path))?;
-        self.file.seek(SeekFrom::Start(0)).map_err(disk("empty", &self.path))?;
-        (self.hash, self.have) = (Sha256::new(), 0);
-        Ok(())
-    }
-
-    fn digest(&self) -> [u8; 32] {
-        self.hash.clone().finalize().into()
-    }
-
-    /// Gives the complete file its final name. It is on the disk before the name is, so that a name
-    /// never stands for half a file after a power failure.
-    fn keep(self, path: &Path) -> Result<(), TransferError> {
-        self.file.sync_data().map_err(disk("write", &self.path))?;
-        fs::rename(&self.path, path).map_err(disk("rename", &self.path))
-    }
-}
-
-/// Whether the file is in the cache. A damaged one is removed.
-fn is_complete(object: &Object, trust: bool) -> Result<bool, TransferError> {
-    let path = &object.path;
-    let mut file = match File::open(path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
-        Err(source) => return Err(disk("open", path)(source)),
-    };
-    let mut good = file.metadata().map_err(disk("examine", path))?.len() == object.size;
-    if good && !trust {
-        let (hash, _) = hash_file(&mut file).map_err(disk("read", path))?;
-        good = <[u8; 32]>::from(hash.finalize()) == object.sha256;
-    }
-    if !good {
-        match fs::remove_file(path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                return Err(disk("remove the damaged", path)(error));
-            }
-            _ => {}
-        }
-    }
-    Ok(good)
-}
-
-fn hash_file(file: &mut File) -> io::Result<(Sha256, u64)> {
-    let mut hash = Sha256::new();
-    let mut have = 0;
-    let mut buffer = vec![0; CHUNK];
-    loop {
-        match file.read(&mut buffer) {
-            Ok(0) => return Ok((hash, have)),
-            Ok(read) => {
-                hash.update(buffer.get(..read).unwrap_or_default());
-                have += read as u64;
-            }
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-}
-
-fn is_same_file(file: &File, path: &Path) -> io::Result<bool> {
-    use std::os::unix::fs::MetadataExt;
-    let open = file.metadata()?;
-    match fs::metadata(path) {
-        Ok(named) => Ok(open.dev() == named.dev() && open.ino() == named.ino()),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-        Err(error) => Err(error),
+        TransferError::Unreachable { url: url.to_string(), attempts: self.made + 1, reason }
     }
 }
 

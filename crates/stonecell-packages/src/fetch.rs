@@ -20,7 +20,7 @@ use crate::mirrors::{Sources, join};
 use crate::progress::{Event, Progress};
 
 /// How often the caller's wish to stop is looked at.
-const CANCEL_INTERVAL: Duration = Duration::from_millis(50);
+pub(crate) const CANCEL_INTERVAL: Duration = Duration::from_millis(50);
 
 /// New bytes of a file that are worth a report.
 const REPORT_EVERY: u64 = 256 * 1024;
@@ -65,6 +65,17 @@ pub enum FetchError {
         /// The field that is wrong.
         field: &'static str,
     },
+    /// The mirror does not have the package any more.
+    #[error(
+        "package {package} is not on the mirror any more ({url}); lock again, or use a dated snapshot \
+         mirror"
+    )]
+    Gone {
+        /// File name of the package.
+        package: String,
+        /// Where it was looked for.
+        url: String,
+    },
     /// A transfer failed.
     #[error("cannot fetch package {package}")]
     Transfer {
@@ -103,8 +114,10 @@ pub fn fetch(
         .collect::<Result<_, _>>()?;
     let paths = objects.iter().map(|object| object.path.clone()).collect();
     progress.report(Event::Phase("fetching packages"));
-    download_all(objects, options, progress, cancel)
-        .map_err(|(package, source)| FetchError::Transfer { package, source })?;
+    download_all(objects, options, progress, cancel).map_err(|(package, source)| match source {
+        TransferError::NotFound { url } => FetchError::Gone { package, url },
+        source => FetchError::Transfer { package, source },
+    })?;
     Ok(paths)
 }
 

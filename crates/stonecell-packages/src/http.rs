@@ -73,10 +73,10 @@ pub(crate) enum RequestError {
     RangeBeyondEnd,
     /// No connection, or it broke.
     #[error("the connection failed: {0}")]
-    Connection(#[source] Box<ureq::Error>),
+    Connection(Box<ureq::Error>),
     /// A local mirror cannot be read.
     #[error("the local mirror cannot be read: {0}")]
-    Local(#[source] io::Error),
+    Local(io::Error),
     /// The scheme is none of those that are known.
     #[error("only http, https and file mirrors are known")]
     Scheme,

@@ -24,12 +24,17 @@ mod http;
 pub mod index;
 mod locking;
 mod mirrors;
+mod part;
 mod progress;
 mod proxy;
 mod reach;
+mod refusal;
 pub mod release;
 mod resolve;
+mod rules;
 pub mod signature;
+mod small;
+mod synthetic;
 pub mod version;
 
 pub use archive::{Archive, ArchiveError};
@@ -44,4 +49,6 @@ pub use mirrors::{
 };
 pub use progress::{Event, Progress, Silent};
 pub use proxy::ProxySettings;
-pub use resolve::{Request, Resolution, ResolveError, Synthetic};
+pub use refusal::ResolveError;
+pub use resolve::{Request, Resolution};
+pub use synthetic::Synthetic;

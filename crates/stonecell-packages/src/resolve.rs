@@ -5,19 +5,19 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use globset::{Glob, GlobSet, GlobSetBuilder};
-use sha2::{Digest, Sha256};
 use stonecell_definition::lock::LockedPackage;
-use thiserror::Error;
 
 use crate::apt::{AptError, AptOutcome, AptSuite, simulate};
 use crate::apt_output::Planned;
 use crate::archive::Archive;
 use crate::candidates::{Candidate, Candidates};
 use crate::explain;
-use crate::index::{self, IndexError, Stanza, is_package_name, is_version};
+use crate::index::{self, Stanza, is_package_name};
 use crate::progress::{Event, Progress};
 use crate::reach::reach;
+use crate::refusal::ResolveError;
+use crate::rules::Rules;
+use crate::synthetic::{Synthetic, synthetic_index};
 
 /// Name of the suite of the caller's own packages, in messages.
 const SYNTHETIC: &str = "synthetic";
@@ -44,17 +44,6 @@ pub struct Request {
     pub essential: bool,
 }
 
-/// A package that is not in the archive.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Synthetic {
-    /// Package name.
-    pub name: String,
-    /// Version.
-    pub version: String,
-    /// What it provides, as `Provides` writes it: `linux-initramfs-tool` or `x (= 1.0)`.
-    pub provides: Vec<String>,
-}
-
 /// The exact packages, sorted by name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Resolution {
@@ -64,160 +53,6 @@ pub struct Resolution {
     pub tools: Vec<LockedPackage>,
     /// The caller's own packages, as given.
     pub synthetic: Vec<Synthetic>,
-}
-
-/// Why a request has no solution.
-#[derive(Debug, Error)]
-pub enum ResolveError {
-    /// An index is not well formed.
-    #[error("an index of suite `{suite}` is not well formed")]
-    Index {
-        /// Name of the suite.
-        suite: String,
-        /// Why.
-        source: IndexError,
-    },
-    /// A name cannot be that of a package.
-    #[error(
-        "`{name}` is not a package name; expected lower-case letters, digits, `+`, `-` and `.`"
-    )]
-    Name {
-        /// The name.
-        name: String,
-    },
-    /// A pattern is not a glob.
-    #[error("`{pattern}` is not a valid pattern of package names")]
-    Pattern {
-        /// The pattern.
-        pattern: String,
-        /// Why.
-        source: globset::Error,
-    },
-    /// A synthetic package cannot be written as one.
-    #[error("the synthetic package `{name}` has an unusable {field}")]
-    Synthetic {
-        /// Its name.
-        name: String,
-        /// The field.
-        field: &'static str,
-    },
-    /// A package does not exist.
-    #[error("there is no package `{name}` in {suites}{}", suggestion(.similar))]
-    Missing {
-        /// The name.
-        name: String,
-        /// Suites that were searched.
-        suites: String,
-        /// Names that are like it.
-        similar: Vec<String>,
-    },
-    /// A name that several packages provide.
-    #[error("`{name}` is provided by several packages; ask for one of {}", .providers.join(", "))]
-    Virtual {
-        /// The name.
-        name: String,
-        /// Who provides it.
-        providers: Vec<String>,
-    },
-    /// A package that may not be there is needed.
-    #[error(
-        "package `{name}` matches `{rule}` in `{list}`, yet it is needed: {}; drop the rule, or what \
-         asks for the package",
-        .chain.join(" -> ")
-    )]
-    Denied {
-        /// The package.
-        name: String,
-        /// The pattern that it matches.
-        rule: String,
-        /// `deny` or `remove`.
-        list: &'static str,
-        /// From what was asked for to the package.
-        chain: Vec<String>,
-    },
-    /// A dependency that nothing satisfies.
-    #[error(
-        "package `{}` needs `{clause}`, but {there_is}{}",
-        .chain.last().map_or("", String::as_str), through(.chain)
-    )]
-    Unsatisfiable {
-        /// The dependency as the package writes it.
-        clause: String,
-        /// What there is in its place.
-        there_is: String,
-        /// From what was asked for to the package that has the dependency.
-        chain: Vec<String>,
-    },
-    /// apt refuses for another reason, a conflict say.
-    #[error("these packages cannot be installed together: {}", .reasons.join(". "))]
-    Conflict {
-        /// apt's words.
-        reasons: Vec<String>,
-    },
-    /// apt's plan names a package that the verified indexes do not have.
-    #[error("apt chose {name} {version} ({architecture}), which the verified indexes do not have")]
-    Unknown {
-        /// Package name.
-        name: String,
-        /// Version.
-        version: String,
-        /// Architecture.
-        architecture: String,
-    },
-    /// apt cannot be asked.
-    #[error("cannot resolve the packages")]
-    Apt(#[from] AptError),
-}
-
-fn suggestion(similar: &[String]) -> String {
-    if similar.is_empty() {
-        return String::new();
-    }
-    format!("; did you mean {}?", similar.join(" or "))
-}
-
-fn through(chain: &[String]) -> String {
-    if chain.len() < 2 { String::new() } else { format!(" (asked for by {})", chain.join(" -> ")) }
-}
-
-/// The patterns of `remove` and `deny`.
-struct Rules<'a> {
-    set: GlobSet,
-    patterns: Vec<(&'static str, &'a str)>,
-}
-
-impl<'a> Rules<'a> {
-    fn new(request: &'a Request) -> Result<Self, ResolveError> {
-        let remove = request.remove.iter().map(|pattern| ("remove", pattern.as_str()));
-        let deny = request.deny.iter().map(|pattern| ("deny", pattern.as_str()));
-        let patterns: Vec<_> = remove.chain(deny).collect();
-        let mut builder = GlobSetBuilder::new();
-        let error =
-            |pattern: &str, source| ResolveError::Pattern { pattern: pattern.to_owned(), source };
-        for (_, pattern) in &patterns {
-            builder.add(Glob::new(pattern).map_err(|source| error(pattern, source))?);
-        }
-        let set = builder.build().map_err(|source| error("(all)", source))?;
-        Ok(Self { set, patterns })
-    }
-
-    /// List and pattern of the first rule in `lists` that `name` matches.
-    fn matching(&self, name: &str, lists: &[&str]) -> Option<(&'static str, &'a str)> {
-        let matches = self.set.matches(name);
-        matches
-            .into_iter()
-            .filter_map(|at| self.patterns.get(at).copied())
-            .find(|(list, _)| lists.contains(list))
-    }
-
-    fn allows(&self, name: &str) -> bool {
-        !self.set.is_match(name)
-    }
-
-    fn denied(&self, name: &str, chain: Vec<String>) -> Option<ResolveError> {
-        let (list, rule) = self.matching(name, &["remove", "deny"])?;
-        Some(ResolveError::Denied { name: name.to_owned(), rule: rule.to_owned(), list, chain })
-    }
 }
 
 impl Archive {
@@ -244,7 +79,7 @@ impl Archive {
             AptOutcome::Refused(reasons) => reasons,
         };
         // Would it work with the denied packages? Then they are the cause, and the chain shows how.
-        if !rules.patterns.is_empty()
+        if !rules.is_empty()
             && let AptOutcome::Plan(plan) = self.ask(&candidates, &roots, recommends, &|_| true)?
         {
             let chosen = chosen(&candidates, &plan)?;
@@ -462,33 +297,4 @@ fn locked(candidate: &Candidate<'_>, suite: &str, essential: bool) -> LockedPack
         sha256: hex::encode(stanza.sha256),
         essential,
     }
-}
-
-/// An index of the caller's own packages. File, size and checksum are there for the form only: a
-/// synthetic package is never fetched.
-fn synthetic_index(packages: &[Synthetic]) -> Result<String, ResolveError> {
-    let mut text = String::new();
-    for package in packages {
-        let error = |field| ResolveError::Synthetic { name: package.name.clone(), field };
-        if !is_package_name(&package.name) {
-            return Err(error("name"));
-        }
-        if !is_version(&package.version) {
-            return Err(error("version"));
-        }
-        let provides = package.provides.join(", ");
-        if provides.contains('\n') {
-            return Err(error("list of what it provides"));
-        }
-        let provides =
-            if provides.is_empty() { provides } else { format!("Provides: {provides}\n") };
-        text.push_str(&format!(
-            "Package: {0}\nVersion: {1}\nArchitecture: all\nMaintainer: Stonecell\n{provides}\
-             Filename: synthetic/{0}\nSize: 1\nSHA256: {2}\n\n",
-            package.name,
-            package.version,
-            hex::encode(Sha256::digest(b"")),
-        ));
-    }
-    Ok(text)
 }

@@ -8,10 +8,11 @@ use std::thread;
 
 use stonecell_definition::lock::Lock;
 use stonecell_packages::{
-    Cache, Event, FetchError, FetchOptions, ProxySettings, Silent, Sources, TransferError, fetch,
+    Archive, Cache, Event, FetchError, FetchOptions, ProxySettings, Silent, Sources, TransferError,
+    fetch,
 };
 
-use crate::repository::{Repository, open, options, part, request, words};
+use crate::repository::{NOW, Repository, open, options, part, request, words};
 use crate::server::{Fault, Server};
 
 const DEB: &str = "pool/bookworm/a.deb";
@@ -200,8 +201,8 @@ fn statuses_are_told_apart() {
     assert!(matches!(error, TransferError::Unreachable { attempts: 1, .. }), "{error:?}");
     assert!(error.to_string().contains("status 403"), "{error}");
     mirror.server.set(DEB, Fault::Status(404));
-    let error = mirror.failure();
-    assert!(matches!(error, TransferError::NotFound { .. }), "{error:?}");
+    let error = mirror.fetch().expect_err("gone");
+    assert!(matches!(error, FetchError::Gone { .. }), "{error:?}");
 }
 
 #[test]
@@ -285,6 +286,25 @@ fn an_interrupt_ends_a_hanging_transfer() {
     });
     mirror.server.mend();
     mirror.assert_fetched();
+}
+
+#[test]
+fn an_interrupt_ends_the_wait_for_a_signature() {
+    let mirror = Mirror::new();
+    mirror.server.set("dists/bookworm/InRelease", Fault::Hang);
+    let before = mirror.server.log().len();
+    let cancel = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let run = scope.spawn(|| {
+            Archive::open(&mirror.sources, &mirror.cache, &options(), NOW, &Silent, &cancel)
+        });
+        while mirror.server.log().len() == before {
+            thread::yield_now();
+        }
+        cancel.store(true, Ordering::Relaxed);
+        let error = run.join().expect("no panic").expect_err("interrupted");
+        assert!(words(&error).contains("interrupted"), "{}", words(&error));
+    });
 }
 
 #[test]
