@@ -15,15 +15,6 @@ use serde::Serialize;
 use crate::alias;
 use crate::tree::{self, Tree, TreeError};
 
-/// The modules that a machine in a cloud needs and most roles have in common: one pattern a line,
-/// as `[kernel.modules] allow` of a definition takes them.
-pub fn common_allow() -> impl Iterator<Item = &'static str> {
-    include_str!("../data/allow-common.txt")
-        .lines()
-        .map(|line| line.split('#').next().unwrap_or_default().trim())
-        .filter(|line| !line.is_empty())
-}
-
 /// What was kept and what was not.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct Report {
@@ -335,13 +326,5 @@ mod tests {
         let (root, before) = tree();
         prune(root.path(), "6.1", &names(&["b"]), &BTreeSet::from(["bad".into()])).unwrap_err();
         assert!(before.modules.values().all(|m| before.directory.join(&m.path).exists()));
-    }
-
-    #[test]
-    fn the_common_list_is_made_of_patterns() {
-        assert!(common_allow().count() > 50);
-        for pattern in common_allow() {
-            assert!(Glob::new(pattern).is_ok(), "{pattern}");
-        }
     }
 }
