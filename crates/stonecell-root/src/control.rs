@@ -247,6 +247,13 @@ mod tests {
         }
 
         #[test]
+        fn what_is_accepted_is_accepted_again(text in "([A-Za-z#-]{1,3}[:a-z \\t\n]{0,12}\n){0,6}") {
+            for stanza in parse(text.as_bytes()).unwrap_or_default() {
+                prop_assert_eq!(parse(stanza.to_text().as_bytes()).unwrap(), vec![stanza]);
+            }
+        }
+
+        #[test]
         fn foreign_bytes_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
             let _ = parse(&bytes);
             if let Ok(text) = std::str::from_utf8(&bytes) {

@@ -116,10 +116,12 @@ fn fetch(work: &Path) -> Result<()> {
     };
     apt(&["update"])?;
     // Only what this run resolves to may lie there; what is known is not fetched again.
-    let patterns = [
-        "?and(?essential,?architecture(native))",
-        "?and(?priority(required),?architecture(native))",
-    ];
+    let output = Command::new("dpkg").arg("--print-architecture").output()?;
+    let architecture = String::from_utf8(output.stdout)?.trim().to_owned();
+    // apt's own word `native` matches nothing when the status file is empty.
+    let patterns = ["essential", "priority(required)"]
+        .map(|what| format!("?and(?{what},?or(?architecture({architecture}),?architecture(all)))"));
+    let patterns = patterns.iter().map(String::as_str);
     let words: Vec<&str> =
         ["-y", "-d", "install"].into_iter().chain(patterns).chain(WANTED).collect();
     apt(&words)?;
@@ -317,7 +319,7 @@ fn install_by_dpkg(root: &Path, packages: &[(LockedPackage, PathBuf)]) -> Result
     Ok(())
 }
 
-/// Names of the essential packages and of all that they need, as apt's own tools of this machine see it.
+/// Names of the essential packages, apt, and all that they need, as apt's own tools of this machine see it.
 fn essential_closure(packages: &[(LockedPackage, PathBuf)]) -> Result<BTreeSet<String>> {
     let mut needs: BTreeMap<String, Vec<String>> = BTreeMap::new();
     let mut provides: BTreeMap<String, String> = BTreeMap::new();
@@ -343,7 +345,7 @@ fn essential_closure(packages: &[(LockedPackage, PathBuf)]) -> Result<BTreeSet<S
     }
     let mut todo: Vec<String> = packages
         .iter()
-        .filter(|(lock, _)| lock.essential)
+        .filter(|(lock, _)| lock.essential || lock.name == "apt")
         .map(|(lock, _)| lock.name.clone())
         .collect();
     let mut found = BTreeSet::new();
