@@ -531,34 +531,21 @@ impl Definition {
     ///
     /// Mirrors and the keyring are not part of it: the same packages may come from another mirror.
     pub fn lock_digest(&self) -> String {
-        #[derive(Serialize)]
-        struct Decides<'a> {
-            distribution: Distribution,
-            release: Release,
-            architecture: Architecture,
-            suites: &'a [Suite],
-            components: &'a [String],
-            snapshot: &'a Option<String>,
-            wanted: BTreeSet<&'a str>,
-            remove: &'a [String],
-            deny: &'a [String],
-            recommends: bool,
-        }
-        let decides = Decides {
-            distribution: self.base.distribution,
-            release: self.base.release,
-            architecture: self.base.architecture,
-            suites: &self.base.suites,
-            components: &self.base.components,
-            snapshot: &self.base.snapshot,
-            wanted: self.wanted_packages(),
-            remove: &self.packages.remove,
-            deny: &self.packages.deny,
-            recommends: self.packages.recommends,
-        };
         let mut hash = Sha256::new_with_prefix("stonecell package set, version 1\n");
-        let value = serde_json::json!(decides);
-        hash.update(value.to_string());
+        // No value can hold a line break: `NAME VALUE` lines are unambiguous.
+        let mut put = |name: &str, value: &str| {
+            hash.update(format!("{name} {value}\n"));
+        };
+        put("distribution", self.base.distribution.name());
+        put("release", self.base.release.name());
+        put("architecture", self.base.architecture.name());
+        self.base.suites.iter().for_each(|suite| put("suite", &suite.name));
+        self.base.components.iter().for_each(|component| put("component", component));
+        self.base.snapshot.iter().for_each(|snapshot| put("snapshot", snapshot));
+        self.wanted_packages().into_iter().for_each(|package| put("install", package));
+        self.packages.remove.iter().for_each(|package| put("remove", package));
+        self.packages.deny.iter().for_each(|glob| put("deny", glob));
+        put("recommends", if self.packages.recommends { "yes" } else { "no" });
         hex::encode(hash.finalize())
     }
 }

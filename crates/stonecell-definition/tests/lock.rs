@@ -54,9 +54,12 @@ fn a_lock_is_read_back_sorted() {
     assert_eq!(read.to_toml(Path::new(PATH)).unwrap(), text);
 }
 
+/// The field that an error names, and what makes its value impossible.
+type Spoiled = (&'static str, fn(&mut Lock));
+
 #[test]
 fn every_impossible_value_is_refused() {
-    let cases: [(&str, fn(&mut Lock)); 17] = [
+    let cases: [Spoiled; 17] = [
         ("definition", |lock| lock.definition.make_ascii_uppercase()),
         ("epoch", |lock| lock.epoch = -1),
         ("architecture", |lock| lock.architecture.clear()),
