@@ -23,6 +23,7 @@ pub(crate) const DATA_SIZE: usize = 1 << 20;
 
 /// What all tests of a run share.
 pub(crate) struct Kernel {
+    pub(crate) root: PathBuf,
     pub(crate) image: PathBuf,
     pub(crate) initrd: PathBuf,
     probe: PathBuf,
@@ -93,7 +94,8 @@ fn prepare() -> Kernel {
     let rustc = std::env::var("RUSTC").unwrap_or_else(|_| "rustc".to_owned());
     let args = ["--edition=2024", "-O", "-C", "target-feature=+crt-static", "-o"];
     run(&rustc, &[&args[..], &[text(&probe), text(&source)]].concat());
-    Kernel { image: root.join("boot").join(format!("vmlinuz-{version}")), initrd, probe }
+    let image = root.join("boot").join(format!("vmlinuz-{version}"));
+    Kernel { root, image, initrd, probe }
 }
 
 /// The static program as `make init` builds it.
