@@ -35,7 +35,7 @@ fn past_end(offset: u64, length: u64, size: u64) -> io::Error {
     )
 }
 
-impl Source for [u8] {
+impl Source for &[u8] {
     fn size(&self) -> u64 {
         self.len() as u64
     }
@@ -113,6 +113,6 @@ mod tests {
         assert!(part.read_vec(1, 4).is_err());
         assert!(part.read_vec(u64::MAX, 2).is_err());
         assert!(FilePart::new(&file, 8, 3).is_err());
-        assert!(b"ab"[..].read_vec(1, 2).is_err());
+        assert!(b"ab".as_slice().read_vec(1, 2).is_err());
     }
 }

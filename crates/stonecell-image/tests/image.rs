@@ -1,6 +1,8 @@
 //! The whole image, checked by the tools that others use: `veritysetup`, `sfdisk`, `fsck.fat`, `e2fsck`,
 //! `fsck.erofs`, `sbverify`.
 
+#![allow(clippy::tests_outside_test_module, reason = "the whole file is tests")]
+
 mod support;
 
 use std::fs;

@@ -1,5 +1,7 @@
 //! UKI and signature against `sbverify` and `objcopy`-free readers, with the stub of the machine.
 
+#![allow(clippy::tests_outside_test_module, reason = "the whole file is tests")]
+
 mod support;
 
 use std::fs;

@@ -20,7 +20,7 @@ const UNEXPECTED: FixError = FixError::Unexpected("VMDK with an embedded descrip
 
 /// Replaces the content id and the file name.
 pub(super) fn fix(file: &File, identity: Uuid, _epoch: u64) -> Result<(), FixError> {
-    let mut header = [0; SECTOR as usize];
+    let mut header = [0; 512];
     file.read_exact_at(&mut header, 0)?;
     let word = |offset: usize| {
         let field = header.get(offset..).and_then(|rest| rest.first_chunk::<8>());

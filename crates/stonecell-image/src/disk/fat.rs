@@ -221,17 +221,11 @@ mod tests {
 
     use super::*;
     use crate::disk::BOOT_FILE;
-    use crate::disk::build_esp;
-
-    fn volume(file: &[u8]) -> Vec<u8> {
-        let mut esp = build_esp(33 << 20, file, 1).unwrap();
-        esp.resize(33 << 20, 0);
-        esp
-    }
+    use crate::disk::esp::tests::Padded;
 
     #[test]
     fn what_is_not_there_is_named() {
-        let esp = volume(b"content");
+        let esp = Padded::volume(33 << 20, b"content");
         assert_eq!(read_esp_file(&esp, BOOT_FILE).unwrap(), b"content");
         for path in ["EFI/BOOT/OTHER.EFI", "EFI/BOOT", "EFI/BOOT/BOOTX64.EFI/X", "", "a-long-name"]
         {
@@ -247,13 +241,13 @@ mod tests {
             changes in prop::collection::vec((0_usize..90, any::<u8>()), 0..4),
             table in prop::collection::vec((0_usize..64, any::<u8>()), 0..4),
         ) {
-            let mut esp = volume(&[1; 3000]);
-            let fat = usize::from(u16_at(&esp, 14)) * 512;
+            let mut esp = Padded::volume(33 << 20, &[1; 3000]);
+            let fat = usize::from(u16_at(&esp.bytes, 14)) * 512;
             for (at, value) in changes {
-                esp[at] = value;
+                esp.bytes[at] = value;
             }
             for (at, value) in table {
-                esp[fat + at] = value;
+                esp.bytes[fat + at] = value;
             }
             let _ = read_esp_file(&esp, BOOT_FILE);
         }

@@ -31,6 +31,14 @@ const BLOCK_BYTES: usize = 4096;
 const DIGEST: usize = 32;
 /// Digests in one hash block.
 const FAN_OUT: u64 = 128;
+/// Bytes of the blocks whose digests fill one hash block.
+const SPAN: usize = 128 * BLOCK_BYTES;
+
+/// The first `blocks` blocks of a buffer of [`SPAN`] bytes; all of it for more.
+fn first_blocks(buffer: &mut [u8], blocks: u64) -> &mut [u8] {
+    let bytes = usize::try_from(blocks * BLOCK).map_or(buffer.len(), |n| n.min(buffer.len()));
+    buffer.get_mut(..bytes).unwrap_or_default()
+}
 
 /// The digest at the top of the tree, over everything below it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]

@@ -10,9 +10,11 @@ use super::DIGEST;
 use super::FAN_OUT;
 use super::Geometry;
 use super::RootHash;
+use super::SPAN;
 use super::Superblock;
 use super::SuperblockError;
 use super::digest;
+use super::first_blocks;
 use super::geometry::Level;
 use super::superblock;
 use crate::source::Source;
@@ -176,13 +178,13 @@ fn check_level(
     let fault = (0..level.blocks)
         .into_par_iter()
         .map_init(
-            || vec![0; BLOCK_BYTES * FAN_OUT as usize],
+            || vec![0; SPAN],
             |buffer, index| {
                 let offset = (level.first_block + index) * BLOCK;
                 let digests = read_block(hash, "hash tree", offset)?;
                 let first = index * FAN_OUT;
                 let here = FAN_OUT.min(count - first);
-                let bytes = buffer.get_mut(..here as usize * BLOCK_BYTES).unwrap_or_default();
+                let bytes = first_blocks(buffer, here);
                 children.read(bytes, first)?;
                 let pairs = bytes.chunks_exact(BLOCK_BYTES).zip(digests.chunks_exact(DIGEST));
                 for (child, (block, wanted)) in (first..).zip(pairs) {
@@ -205,6 +207,11 @@ mod tests {
     use super::*;
     use crate::source::FilePart;
     use crate::verity::build_verity;
+
+    /// Blocks that each hold their own number.
+    fn numbered(blocks: usize) -> Vec<u8> {
+        (0..blocks).flat_map(|n| [n.to_le_bytes()[0]; BLOCK_BYTES]).collect()
+    }
 
     fn tree(data: &Vec<u8>, salt: &[u8]) -> (Vec<u8>, RootHash) {
         let file = tempfile::tempfile().unwrap();
@@ -239,7 +246,7 @@ mod tests {
             blocks in 1_usize..300, salt in prop::collection::vec(any::<u8>(), 0..40),
             place in any::<prop::sample::Index>(), change in 1_u8..,
         ) {
-            let mut data: Vec<u8> = (0..blocks * BLOCK_BYTES).map(|i| (i / 4096) as u8).collect();
+            let mut data: Vec<u8> = numbered(blocks);
             let (hash, root) = tree(&data, &salt);
             prop_assert!(verify(&data, &hash, &root).is_ok());
             let at = place.index(data.len());
@@ -258,7 +265,7 @@ mod tests {
         fn one_changed_byte_of_the_tree_is_found(
             blocks in 2_usize..300, place in any::<prop::sample::Index>(), change in 1_u8..,
         ) {
-            let data: Vec<u8> = (0..blocks * BLOCK_BYTES).map(|i| (i / 4096) as u8).collect();
+            let data: Vec<u8> = numbered(blocks);
             let (mut hash, root) = tree(&data, b"0123");
             let at = BLOCK_BYTES + place.index(hash.len() - BLOCK_BYTES);
             hash[at] ^= change;

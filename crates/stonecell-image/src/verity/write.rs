@@ -13,9 +13,11 @@ use super::DIGEST;
 use super::FAN_OUT;
 use super::Geometry;
 use super::RootHash;
+use super::SPAN;
 use super::Superblock;
 use super::SuperblockError;
 use super::digest;
+use super::first_blocks;
 use crate::source::Source;
 
 /// Why there is no hash tree.
@@ -68,18 +70,23 @@ pub fn build_verity(
     let superblock = Superblock { uuid, data_blocks: geometry.data_blocks, salt: salt.to_vec() };
     let superblock = superblock.to_bytes().map_err(BuildVerityError::Superblock)?;
     let write_error = |offset| move |source| BuildVerityError::Write { offset, source };
-    hash.write_all_at(&superblock, hash_offset).map_err(write_error(0))?;
+    // The whole block, so that a new file is never shorter than the superblock promises.
+    let mut first = [0; BLOCK_BYTES];
+    for (to, from) in first.iter_mut().zip(superblock) {
+        *to = from;
+    }
+    hash.write_all_at(&first, hash_offset).map_err(write_error(0))?;
 
     // The digests of one hash block's children, written as that block. The top level's own digest remains.
     let mut below: Option<(u64, u64)> = None;
     for level in geometry.levels() {
         let children = below.map_or(geometry.data_blocks, |(_, blocks)| blocks);
         (0..level.blocks).into_par_iter().try_for_each_init(
-            || vec![0; BLOCK_BYTES * FAN_OUT as usize],
+            || vec![0; SPAN],
             |buffer, index| {
                 let first = index * FAN_OUT;
                 let count = FAN_OUT.min(children - first);
-                let bytes = buffer.get_mut(..count as usize * BLOCK_BYTES).unwrap_or_default();
+                let bytes = first_blocks(buffer, count);
                 match below {
                     None => data.read_at(bytes, first * BLOCK).map_err(|source| {
                         BuildVerityError::Read { offset: first * BLOCK, source }

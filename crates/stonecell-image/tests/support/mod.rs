@@ -46,7 +46,7 @@ pub(crate) fn tree(root: &Path, reversed: bool) {
     for name in &names {
         let path = root.join(name);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
-        let content: Vec<u8> = (0..30_000_u32).map(|i| (i * 7 % 251) as u8).collect();
+        let content: Vec<u8> = (0..30_000_u32).map(|i| (i * 7).to_le_bytes()[0]).collect();
         fs::write(&path, [name.as_bytes(), &content].concat()).unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
     }
