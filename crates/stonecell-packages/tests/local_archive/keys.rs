@@ -26,7 +26,7 @@ impl Key {
     fn generate(time: Option<&'static str>, validity: &str) -> Self {
         let key = Self { home: TempDir::new().expect("temporary directory"), time };
         let user = "Test Archive <archive@mirror.invalid>";
-        key.gpg(&["--quick-gen-key", user, "rsa2048", "sign", validity], b"");
+        key.gpg(&["--quick-gen-key", user, "ed25519", "sign", validity], b"");
         key
     }
 

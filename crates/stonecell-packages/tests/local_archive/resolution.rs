@@ -173,6 +173,18 @@ fn a_virtual_package_needs_one_provider() {
 }
 
 #[test]
+fn a_dependency_on_a_virtual_package_is_followed() {
+    let repository = Repository::of(&[
+        ("app", "Depends: service (>= 2)"),
+        ("old", "Provides: service (= 1)"),
+        ("new", "Provides: service (= 2)\nDepends: lib"),
+        ("lib", ""),
+    ]);
+    let resolution = resolve(&repository, &request(&["app"])).expect("a solution");
+    assert_eq!(names(&resolution), ["app", "lib", "new"]);
+}
+
+#[test]
 fn tools_are_pinned_alone() {
     let repository = Repository::of(&[("app", ""), ("stub", "Depends: lib"), ("lib", "")]);
     let mut request = Request { tools: vec!["stub".into()], ..request(&["app"]) };
