@@ -15,7 +15,7 @@ pub struct OptOut {
     pub control: String,
     pub reason: String,
     pub owner: String,
-    /// Last day on which the opt-out holds.
+    /// First day on which the opt-out no longer holds.
     pub expires: Date,
 }
 
@@ -189,7 +189,7 @@ impl Catalogue {
                     return Err(SelectError::IncompleteOptOut { id, field });
                 }
             }
-            if context.today.is_some_and(|today| today > opt_out.expires) {
+            if context.today.is_some_and(|today| today >= opt_out.expires) {
                 let (owner, expires) = (opt_out.owner.clone(), opt_out.expires);
                 return Err(SelectError::ExpiredOptOut { id, owner, expires });
             }

@@ -1,6 +1,6 @@
 //! A system in memory: a map from path to file. It means the same as a tree on disk, without a disk.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -10,7 +10,7 @@ use super::{Kind, Links, Ownership, READ_LIMIT, Root, RootError, RootMut, Status
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Body {
     File(Vec<u8>),
-    Directory,
+    Directory(BTreeSet<OsString>),
     Link(PathBuf),
 }
 
@@ -25,7 +25,13 @@ struct Node {
 
 impl Node {
     fn directory() -> Self {
-        Self { body: Body::Directory, mode: 0o755, uid: 0, gid: 0, capability: None }
+        Self {
+            body: Body::Directory(BTreeSet::new()),
+            mode: 0o755,
+            uid: 0,
+            gid: 0,
+            capability: None,
+        }
     }
 }
 
@@ -108,15 +114,31 @@ impl MemoryRoot {
         }
     }
 
+    /// Enters a node under its parent, which must be there.
+    fn enter(&mut self, place: &Path, node: Node) {
+        if let (Some(parent), Some(name)) = (place.parent(), place.file_name())
+            && let Some(Body::Directory(names)) =
+                self.nodes.get_mut(parent).map(|parent| &mut parent.body)
+        {
+            names.insert(name.to_owned());
+        }
+        self.nodes.insert(place.to_owned(), node);
+    }
+
     fn make_directories(&mut self, place: &Path) -> Result<(), RootError> {
-        for part in place.ancestors() {
-            let node = self.nodes.entry(part.to_owned()).or_insert_with(Node::directory);
-            if node.body != Body::Directory {
-                return Err(RootError::Io {
-                    action: "make a directory below",
-                    path: part.to_owned(),
-                    source: io::ErrorKind::NotADirectory.into(),
-                });
+        let mut parts: Vec<&Path> = place.ancestors().collect();
+        parts.reverse();
+        for part in parts {
+            match self.nodes.get(part).map(|node| &node.body) {
+                Some(Body::Directory(_)) => {}
+                None => self.enter(part, Node::directory()),
+                Some(_) => {
+                    return Err(RootError::Io {
+                        action: "make a directory below",
+                        path: part.to_owned(),
+                        source: io::ErrorKind::NotADirectory.into(),
+                    });
+                }
             }
         }
         Ok(())
@@ -125,14 +147,14 @@ impl MemoryRoot {
     fn put(&mut self, path: &Path, node: Node) -> Result<(), RootError> {
         let place = self.place(path)?;
         self.make_directories(place.parent().unwrap_or_else(|| Path::new("/")))?;
-        if self.nodes.get(&place).is_some_and(|old| old.body == Body::Directory) {
+        if self.nodes.get(&place).is_some_and(|old| matches!(old.body, Body::Directory(_))) {
             return Err(RootError::Io {
                 action: "replace",
                 path: place,
                 source: io::ErrorKind::IsADirectory.into(),
             });
         }
-        self.nodes.insert(place, node);
+        self.enter(&place, node);
         Ok(())
     }
 }
@@ -142,7 +164,7 @@ impl Root for MemoryRoot {
         Ok(self.node(path, links)?.map(|node| {
             let (kind, size) = match &node.body {
                 Body::File(content) => (Kind::File, content.len()),
-                Body::Directory => (Kind::Directory, 0),
+                Body::Directory(_) => (Kind::Directory, 0),
                 Body::Link(target) => (Kind::Link, target.as_os_str().len()),
             };
             let size = u64::try_from(size).unwrap_or(u64::MAX);
@@ -171,19 +193,10 @@ impl Root for MemoryRoot {
 
     fn list(&self, path: &Path) -> Result<Option<Vec<OsString>>, RootError> {
         let place = self.resolve_parent(path)?;
-        if self.nodes.get(&place).is_none_or(|node| node.body != Body::Directory) {
-            return Ok(None);
-        }
-        let mut names: Vec<OsString> = self
-            .nodes
-            .range(place.clone()..)
-            .map(|(inner, _)| inner)
-            .take_while(|inner| inner.starts_with(&place))
-            .filter(|inner| inner.parent() == Some(place.as_path()))
-            .filter_map(|inner| inner.file_name().map(OsString::from))
-            .collect();
-        names.sort_unstable();
-        Ok(Some(names))
+        Ok(match self.nodes.get(&place).map(|node| &node.body) {
+            Some(Body::Directory(names)) => Some(names.iter().cloned().collect()),
+            _ => None,
+        })
     }
 
     fn read_link(&self, path: &Path) -> Result<Option<PathBuf>, RootError> {
@@ -226,7 +239,21 @@ impl RootMut for MemoryRoot {
     fn remove(&mut self, path: &Path) -> Result<(), RootError> {
         let place = self.place(path)?;
         self.node_mut(&place, "remove")?;
-        self.nodes.retain(|inner, _| !inner.starts_with(&place));
+        let inside: Vec<PathBuf> = self
+            .nodes
+            .range(place.clone()..)
+            .map(|(inner, _)| inner.clone())
+            .take_while(|inner| inner.starts_with(&place))
+            .collect();
+        for inner in &inside {
+            self.nodes.remove(inner);
+        }
+        if let (Some(parent), Some(name)) = (place.parent(), place.file_name())
+            && let Some(Body::Directory(names)) =
+                self.nodes.get_mut(parent).map(|parent| &mut parent.body)
+        {
+            names.remove(name);
+        }
         Ok(())
     }
 
@@ -240,7 +267,7 @@ impl RootMut for MemoryRoot {
         let place = self.place(path)?;
         let node = self.node_mut(&place, "set the owner of")?;
         (node.uid, node.gid) = (uid, gid);
-        if node.body != Body::Directory {
+        if !matches!(node.body, Body::Directory(_)) {
             node.mode &= !0o6000;
         }
         Ok(())
