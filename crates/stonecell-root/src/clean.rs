@@ -1,5 +1,6 @@
 //! Takes out of a configured root what belongs to a build or to one machine, not to an image.
 
+use std::collections::BTreeSet;
 use std::io;
 
 use rustix::fs::FileType;
@@ -70,7 +71,9 @@ pub(crate) fn clean(tree: &Tree, filter: &Filter, epoch: i64) -> Result<(), Clea
     // An empty file, not an absent one: machine-id(5), the way an image says "make one at boot".
     tree.write("etc/machine-id", b"", 0o444).map_err(at("etc/machine-id"))?;
     if !filter.is_empty() {
-        prune_empty_dirs(tree, "", filter).map_err(at(""))?;
+        let mut pruned = BTreeSet::new();
+        prune_empty_dirs(tree, "", filter, &mut pruned).map_err(at(""))?;
+        forget_dirs(tree, &pruned).map_err(at("var/lib/dpkg/info"))?;
     }
     tree.clamp_times(epoch).map_err(at(""))
 }
@@ -99,14 +102,40 @@ fn empty_of_files(tree: &Tree, dir: &str) -> io::Result<()> {
 }
 
 /// Directories that the filter left empty: made for the scripts' sake, of no use after them.
-fn prune_empty_dirs(tree: &Tree, dir: &str, filter: &Filter) -> io::Result<()> {
+fn prune_empty_dirs(
+    tree: &Tree,
+    dir: &str,
+    filter: &Filter,
+    pruned: &mut BTreeSet<String>,
+) -> io::Result<()> {
     for (name, kind) in tree.list(dir)? {
         let path = join(dir, &name);
         if kind == FileType::Directory {
-            prune_empty_dirs(tree, &path, filter)?;
-            if filter.excludes(&path) {
-                tree.remove_empty_dir(&path)?;
+            prune_empty_dirs(tree, &path, filter, pruned)?;
+            if filter.excludes(&path) && tree.remove_empty_dir(&path)? {
+                pruned.insert(format!("/{path}"));
             }
+        }
+    }
+    Ok(())
+}
+
+/// Takes directories out of all file lists: `dpkg --verify` calls a listed one missing.
+fn forget_dirs(tree: &Tree, dirs: &BTreeSet<String>) -> io::Result<()> {
+    let info = format!("{ADMIN}/info");
+    for (name, _) in tree.list(&info)? {
+        if !name.ends_with(".list") {
+            continue;
+        }
+        let path = join(&info, &name);
+        let text = String::from_utf8_lossy(&tree.read(&path)?).into_owned();
+        let kept: String = text
+            .lines()
+            .filter(|line| !dirs.contains(*line))
+            .flat_map(|line| [line, "\n"])
+            .collect();
+        if kept != text {
+            tree.write(&path, kept.as_bytes(), 0o644)?;
         }
     }
     Ok(())
