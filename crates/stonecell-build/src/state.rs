@@ -64,6 +64,19 @@ pub fn split(root: &Path, targets: &[String], into: &Path) -> Result<Vec<StateTr
     Ok(trees)
 }
 
+/// Puts the trees of an earlier [`split`] back: the next infrastructure's files are written into whole trees.
+///
+/// # Errors
+/// [`SplitError`] when a rename fails.
+pub fn join(root: &Path, trees: &[StateTree]) -> Result<(), SplitError> {
+    for StateTree { target, tree } in trees {
+        let place = root.join(relative(target)?);
+        at("remove", &place, fs::remove_dir(&place))?;
+        at("move", tree, fs::rename(tree, &place))?;
+    }
+    Ok(())
+}
+
 fn relative(target: &str) -> Result<PathBuf, SplitError> {
     let bad = || SplitError::MountPoint(target.to_owned());
     let rest = target.strip_prefix('/').ok_or_else(bad)?;
@@ -100,6 +113,8 @@ mod tests {
         assert_eq!(fs::read_dir(into.join("var/log")).unwrap().count(), 0);
         assert_eq!(fs::metadata(into.join("var/log")).unwrap().mode() & 0o7777, 0o2755);
         assert_eq!(fs::read_dir(root.join("var")).unwrap().count(), 0);
+        join(&root, &trees).unwrap();
+        assert!(root.join("var/a").exists() && root.join("var/log/b").exists());
     }
 
     #[test]
