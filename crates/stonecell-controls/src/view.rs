@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use crate::formats::{accounts, sysctl, unit};
+use crate::formats::{accounts, modprobe, sysctl, unit};
 use crate::root::{Entry, Links, Root, RootError, walk};
 
 /// Where systemd and its relatives look for a kind of settings, most important folder first.
@@ -19,7 +19,7 @@ pub(crate) const SYSTEMD_FOLDERS: [&str; 4] =
     ["/etc/systemd", "/run/systemd", "/usr/local/lib/systemd", "/usr/lib/systemd"];
 const SYSCTL_FOLDERS: [&str; 4] =
     ["/etc/sysctl.d", "/run/sysctl.d", "/usr/local/lib/sysctl.d", "/usr/lib/sysctl.d"];
-pub(crate) const MODPROBE_FOLDERS: [&str; 4] =
+const MODPROBE_FOLDERS: [&str; 4] =
     ["/etc/modprobe.d", "/run/modprobe.d", "/usr/local/lib/modprobe.d", "/usr/lib/modprobe.d"];
 
 /// Users and groups of the root itself.
@@ -38,6 +38,7 @@ pub(crate) struct Cache {
     tree: OnceCell<Vec<Entry>>,
     packages: OnceCell<Option<BTreeSet<String>>>,
     modules: OnceCell<BTreeMap<String, PathBuf>>,
+    modprobe: OnceCell<Vec<(PathBuf, modprobe::Directive)>>,
     sysctl: OnceCell<Vec<sysctl::Assignment>>,
 }
 
@@ -122,6 +123,19 @@ impl<'a> View<'a> {
             }
             Ok(found)
         })
+    }
+
+    /// All directives of modprobe.d in the order in which modprobe reads them.
+    pub(crate) fn modprobe(&self) -> Result<&'a [(PathBuf, modprobe::Directive)], RootError> {
+        once(&self.cache.modprobe, || {
+            let mut all = Vec::new();
+            for (file, text) in self.drop_ins(&MODPROBE_FOLDERS, ".conf")? {
+                let directives = modprobe::parse(&text).into_iter();
+                all.extend(directives.map(|directive| (file.clone(), directive)));
+            }
+            Ok(all)
+        })
+        .map(Vec::as_slice)
     }
 
     /// All assignments of sysctl.d in order of precedence.
@@ -266,7 +280,7 @@ fn installed(status: &str) -> BTreeSet<String> {
 fn module_name(path: &Path) -> Option<String> {
     let name = path.file_name()?.to_str()?;
     let (stem, end) = name.split_once(".ko")?;
-    matches!(end, "" | ".xz" | ".zst" | ".gz").then(|| crate::formats::modprobe::canonical(stem))
+    matches!(end, "" | ".xz" | ".zst" | ".gz").then(|| modprobe::canonical(stem))
 }
 
 #[cfg(test)]

@@ -4,9 +4,9 @@
 use std::path::PathBuf;
 
 use super::{Effect, Finding, Site, State, Unable, Unknown, failure};
-use crate::formats::modprobe::{Directive, canonical, loads_nothing, parse};
+use crate::formats::modprobe::{Directive, canonical, loads_nothing};
 use crate::state::Stage;
-use crate::view::{MODPROBE_FOLDERS, View};
+use crate::view::View;
 use crate::want::Module;
 
 pub(super) const FILE: &str = "/usr/lib/modprobe.d/stonecell.conf";
@@ -17,17 +17,15 @@ impl State for Module {
         let mut failures = Vec::new();
         let mut install = None;
         let mut blacklisted = false;
-        for (file, text) in view.drop_ins(&MODPROBE_FOLDERS, ".conf")? {
-            for directive in parse(&text) {
-                match directive {
-                    Directive::Install { module, command, line }
-                        if module == name && install.is_none() =>
-                    {
-                        install = Some((format!("{}:{line}", file.display()), command));
-                    }
-                    Directive::Blacklist { module, .. } if module == name => blacklisted = true,
-                    _ => {}
+        for (file, directive) in view.modprobe()? {
+            match directive {
+                Directive::Install { module, command, line }
+                    if *module == name && install.is_none() =>
+                {
+                    install = Some((format!("{}:{line}", file.display()), command.clone()));
                 }
+                Directive::Blacklist { module, .. } if *module == name => blacklisted = true,
+                _ => {}
             }
         }
         let expected = format!("install {name} /bin/false");
