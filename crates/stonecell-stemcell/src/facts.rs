@@ -1,5 +1,6 @@
 //! What the builder tells about a stemcell: plain data that manifest, SBOM and provenance are written from.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use serde::Serialize;
@@ -95,6 +96,8 @@ pub struct Output {
     pub sha256: String,
     /// Bytes.
     pub size: u64,
+    /// SHA-256 hex of its parts by name (see [`crate::parts`]), so that a change can be placed.
+    pub parts: BTreeMap<String, String>,
 }
 
 impl Package {
@@ -150,20 +153,28 @@ pub(crate) mod tests {
         }
     }
 
+    pub(crate) fn package(name: &str, version: &str) -> Package {
+        Package {
+            name: name.into(),
+            version: version.into(),
+            architecture: "amd64".into(),
+            source: name.into(),
+            source_version: version.into(),
+            sha256: "ab".repeat(32),
+            filename: format!("pool/{name}.deb"),
+            maintainer: "Somebody <somebody@mirror.invalid>".into(),
+            summary: "what it is".into(),
+            homepage: "https://mirror.invalid/".into(),
+            license: "MIT".into(),
+        }
+    }
+
     #[test]
     fn a_package_url_names_its_source_when_it_differs() {
         let package = Package {
-            name: "libstdc++6".into(),
-            version: "1:12.2.0-14".into(),
-            architecture: "amd64".into(),
             source: "gcc-12".into(),
             source_version: "12.2.0-14".into(),
-            sha256: String::new(),
-            filename: String::new(),
-            maintainer: String::new(),
-            summary: String::new(),
-            homepage: String::new(),
-            license: String::new(),
+            ..package("libstdc++6", "1:12.2.0-14")
         };
         assert_eq!(
             package.purl("debian", "12"),

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
+use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -15,6 +15,8 @@ use flate2::read::MultiGzDecoder;
 use sha1::{Digest, Sha1};
 use tar::Archive;
 use thiserror::Error;
+
+use crate::progress::{Event, Progress};
 
 /// Largest text member that is read: far above any real one.
 const TEXT_LIMIT: u64 = 256 << 20;
@@ -105,25 +107,33 @@ pub enum Content {
 ///
 /// # Errors
 /// [`OpenError`] that names the file or the member.
-pub fn open(path: &Path, work: &Path) -> Result<Opened, OpenError> {
+pub fn open(path: &Path, work: &Path, progress: Progress<'_>) -> Result<Opened, OpenError> {
     let mut head = [0; 512];
     let mut file = File::open(path).map_err(|s| io_error("read", path, s))?;
     let length = read_up_to(&mut file, &mut head).map_err(|s| io_error("read", path, s))?;
     if head.get(..length).is_some_and(|head| head.starts_with(&[0x1f, 0x8b])) {
         file.seek(SeekFrom::Start(0)).map_err(|s| io_error("read", path, s))?;
-        return open_stemcell(path, file, work);
+        return open_stemcell(path, file, work, progress);
     }
     let disk = to_raw(path, work)?;
     Ok(Opened { texts: BTreeMap::new(), image_sha1: None, content: Content::Disk(disk) })
 }
 
-fn open_stemcell(path: &Path, file: File, work: &Path) -> Result<Opened, OpenError> {
+fn open_stemcell(
+    path: &Path,
+    file: File,
+    work: &Path,
+    progress: Progress<'_>,
+) -> Result<Opened, OpenError> {
     let member_error = |member: &str, problem: String| OpenError::Member {
         path: path.to_owned(),
         member: member.to_owned(),
         problem,
     };
-    let mut archive = Archive::new(MultiGzDecoder::new(BufReader::with_capacity(1 << 20, file)));
+    let total = file.metadata().map_err(|s| io_error("read", path, s))?.len();
+    let reader =
+        Counted { inner: BufReader::with_capacity(1 << 20, file), done: 0, total, progress };
+    let mut archive = Archive::new(flate2::bufread::MultiGzDecoder::new(reader));
     let entries = archive.entries().map_err(|s| io_error("read", path, s))?;
     let mut texts = BTreeMap::new();
     let mut image = None;
@@ -135,8 +145,11 @@ fn open_stemcell(path: &Path, file: File, work: &Path) -> Result<Opened, OpenErr
         }
         if name == "image" {
             let raw = work.join("image");
-            let sha1 = copy_hashed(&mut entry, &raw).map_err(|s| io_error("unpack", path, s))?;
-            image = Some((raw, sha1));
+            let sha1 = copy_hashed(&mut entry, &raw)
+                .map_err(|error| member_error("image", error.to_string()))?;
+            if image.replace((raw, sha1)).is_some() {
+                return Err(member_error("image", "is there twice".into()));
+            }
         } else if TEXT_MEMBERS.contains(&name.as_str()) {
             if entry.size() > TEXT_LIMIT {
                 let problem = format!("{} bytes, more than {TEXT_LIMIT}", entry.size());
@@ -147,7 +160,7 @@ fn open_stemcell(path: &Path, file: File, work: &Path) -> Result<Opened, OpenErr
                 .by_ref()
                 .take(TEXT_LIMIT)
                 .read_to_end(&mut bytes)
-                .map_err(|s| io_error("read", path, s))?;
+                .map_err(|error| member_error(&name, error.to_string()))?;
             if texts.insert(name.clone(), bytes).is_some() {
                 return Err(member_error(&name, "is there twice".into()));
             }
@@ -155,6 +168,8 @@ fn open_stemcell(path: &Path, file: File, work: &Path) -> Result<Opened, OpenErr
             return Err(member_error(&name, "does not belong into a stemcell".into()));
         }
     }
+    only_zeros(&mut archive.into_inner())
+        .map_err(|error| member_error("(after the last)", error.to_string()))?;
     let (image, sha1) =
         image.ok_or_else(|| OpenError::Missing { path: path.to_owned(), member: "image" })?;
     let content = unwrap_image(path, &image, work)?;
@@ -173,6 +188,7 @@ fn unwrap_image(path: &Path, image: &Path, work: &Path) -> Result<Content, OpenE
             let out = work.join("disk.inner");
             copy_sparse(&mut BzDecoder::new(BufReader::new(file)), &out)
                 .map_err(|s| io_error("unpack", image, s))?;
+            std::fs::remove_file(image).map_err(|s| io_error("remove", image, s))?;
             Ok(Content::Disk(to_raw(&out, work)?))
         }
         Some([0x1f, 0x8b, ..]) => {
@@ -188,6 +204,7 @@ fn unwrap_image(path: &Path, image: &Path, work: &Path) -> Result<Content, OpenE
                     || name.ends_with(".vmdk");
                 if is_disk {
                     copy_sparse(&mut entry, &out).map_err(|s| io_error("unpack", image, s))?;
+                    std::fs::remove_file(image).map_err(|s| io_error("remove", image, s))?;
                     return Ok(Content::Disk(to_raw(&out, work)?));
                 }
                 // A descriptor and its manifest come before a disk; anything else is a root tree.
@@ -255,6 +272,56 @@ fn tail(file: &mut File) -> io::Result<[u8; 8]> {
     file.seek(SeekFrom::End(-512))?;
     file.read_exact(&mut bytes)?;
     Ok(bytes)
+}
+
+/// What follows the end of a tar is padding.
+fn only_zeros(rest: &mut impl Read) -> io::Result<()> {
+    let mut buffer = vec![0; 1 << 16];
+    loop {
+        let read = rest.read(&mut buffer)?;
+        match buffer.get(..read) {
+            None | Some([]) => return Ok(()),
+            Some(bytes) if bytes.iter().all(|byte| *byte == 0) => {}
+            Some(_) => return Err(io::Error::other("bytes after the end of the archive")),
+        }
+    }
+}
+
+/// Reports how much of a file was read, once every 16 MiB.
+struct Counted<'a, R> {
+    inner: R,
+    done: u64,
+    total: u64,
+    progress: Progress<'a>,
+}
+
+impl<R: BufRead> Read for Counted<'_, R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.inner.read(buffer)?;
+        self.count(read);
+        Ok(read)
+    }
+}
+
+impl<R: BufRead> BufRead for Counted<'_, R> {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        self.inner.fill_buf()
+    }
+
+    fn consume(&mut self, amount: usize) {
+        self.inner.consume(amount);
+        self.count(amount);
+    }
+}
+
+impl<R> Counted<'_, R> {
+    fn count(&mut self, bytes: usize) {
+        let before = self.done >> 24;
+        self.done += bytes as u64;
+        if self.done >> 24 != before {
+            (self.progress)(Event::Bytes { done: self.done, total: self.total });
+        }
+    }
 }
 
 fn copy_hashed(from: &mut impl Read, to: &Path) -> io::Result<String> {
@@ -337,7 +404,7 @@ mod tests {
         wrap::write(&out, dir.path(), &members, &image(&disk), "s", &manifest).unwrap();
         let work = dir.path().join("work");
         std::fs::create_dir(&work).unwrap();
-        let opened = open(&out, &work).unwrap();
+        let opened = open(&out, &work, &|_| {}).unwrap();
         let sha1 = opened.image_sha1.clone().unwrap();
         assert_eq!(opened.texts["stemcell.MF"], format!("sha1: {sha1}\n").into_bytes());
         assert_eq!(opened.texts["packages.txt"], b"ii  bash");
@@ -370,7 +437,7 @@ mod tests {
         let file = dir.path().join("file");
         for bytes in [b"".as_slice(), b"hello", &[0x1f, 0x8b, 0, 0], &[0; 2048]] {
             std::fs::write(&file, bytes).unwrap();
-            assert!(open(&file, dir.path()).is_err());
+            assert!(open(&file, dir.path(), &|_| {}).is_err());
         }
     }
 }

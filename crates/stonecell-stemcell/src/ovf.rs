@@ -1,7 +1,7 @@
 //! The OVF 1.1 descriptor of a stemcell's virtual machine (DMTF DSP0243), and its manifest.
 //!
-//! Hardware as the existing vSphere stemcells have it: version 13, EFI, 512 MB, one CPU, an LSI Logic parallel
-//! controller, no floppy. Directors change memory and CPUs; the rest stays.
+//! Hardware as the existing vSphere stemcells have it: version 13, EFI, 512 MB, one CPU, a paravirtual SCSI
+//! controller that the cloud kernels drive (they have no driver for LSI Logic), no floppy. Directors change memory and CPUs; the rest stays.
 
 /// Names of the members, in the order in which vSphere reads them.
 pub const DESCRIPTOR: &str = "image.ovf";
@@ -76,7 +76,7 @@ pub fn descriptor(machine: &Machine<'_>) -> String {
         <rasd:Address>0</rasd:Address>
         <rasd:ElementName>SCSI controller 0</rasd:ElementName>
         <rasd:InstanceID>3</rasd:InstanceID>
-        <rasd:ResourceSubType>lsilogic</rasd:ResourceSubType>
+        <rasd:ResourceSubType>VirtualSCSI</rasd:ResourceSubType>
         <rasd:ResourceType>6</rasd:ResourceType>
       </Item>
       <Item>

@@ -300,6 +300,18 @@ pub fn verify_file(
     if good { Ok(signer) } else { Err(SignatureError::Changed { path: path.to_owned() }) }
 }
 
+/// The key that a signature names, without checking anything.
+///
+/// # Errors
+/// [`SignatureError`] when there is no signature or it cannot be read.
+pub fn claimed_signer(signature: &Path) -> Result<VerifyingKey, SignatureError> {
+    let armour = std::fs::read_to_string(signature)
+        .map_err(|source| SignatureError::Read { path: signature.to_owned(), source })?;
+    let parsed = SshSig::from_pem(armour.as_bytes())
+        .map_err(|source| SignatureError::Format { path: signature.to_owned(), source })?;
+    Ok(VerifyingKey(PublicKey::from(parsed.public_key().clone())))
+}
+
 /// Where the public half of a private key file lies.
 #[must_use]
 pub fn public_path(private: &Path) -> PathBuf {

@@ -78,7 +78,14 @@ pub struct Entry {
     pub inode: u64,
     /// Number of names.
     pub links: u32,
+    /// Time of the last change, seconds since 1970.
+    pub time: i64,
 }
+
+/// More entries than any root file system has: a small image can describe an endless one.
+const MAX_ENTRIES: usize = 4_000_000;
+/// Longest path, as for the kernel.
+const MAX_PATH: usize = 4096;
 
 /// An erofs image held in memory.
 pub struct Root {
@@ -146,6 +153,9 @@ impl Root {
             let found = found.map_err(|error| damaged(b"/", error.to_string()))?;
             let path = found.dir_entry.path().into_vec();
             entries.push(self.entry(path, found.inode)?);
+            if entries.len() > MAX_ENTRIES {
+                return Err(damaged(b"/", format!("more than {MAX_ENTRIES} entries")));
+            }
         }
         entries.sort_by(|a, b| a.path.cmp(&b.path));
         Ok(entries)
@@ -182,6 +192,7 @@ impl Root {
             attributes,
             inode: inode.id(),
             links: inode.nlink(),
+            time: inode.modified_unix().0,
             path,
         })
     }
@@ -221,6 +232,8 @@ impl Root {
 pub struct State {
     /// Absolute mount point.
     pub mount: String,
+    /// First byte of its partition.
+    pub offset: u64,
     fs: Ext4,
 }
 
@@ -262,12 +275,19 @@ impl State {
     /// # Errors
     /// When it is not ext4.
     pub fn open(mount: &str, window: Window) -> Result<Self, TreeError> {
+        let offset = window.start;
         let fs = Ext4::load(Box::new(window)).map_err(|error| TreeError::Ext4 {
             mount: mount.to_owned(),
             path: "superblock".into(),
             problem: error.to_string(),
         })?;
-        Ok(Self { mount: mount.to_owned(), fs })
+        Ok(Self { mount: mount.to_owned(), offset, fs })
+    }
+
+    /// UUID of the file system, as fstab names it.
+    #[must_use]
+    pub fn uuid(&self) -> uuid::Uuid {
+        uuid::Uuid::from_bytes(*self.fs.uuid().as_bytes())
     }
 
     /// Every entry, with absolute paths below the mount point; the mount point itself is the first.
@@ -283,6 +303,9 @@ impl State {
 
     fn walk(&self, dir: &str, entries: &mut Vec<Entry>) -> Result<(), TreeError> {
         let damaged = |error: ext4_view::Ext4Error| self.damaged(dir, &error.to_string());
+        if dir.len() > MAX_PATH || entries.len() > MAX_ENTRIES {
+            return Err(self.damaged(dir, "deeper or larger than any real file system"));
+        }
         let metadata = self.fs.symlink_metadata(dir).map_err(damaged)?;
         entries.push(self.entry(dir, &metadata)?);
         for found in self.fs.read_dir(dir).map_err(damaged)? {
@@ -328,17 +351,18 @@ impl State {
             attributes: BTreeMap::new(),
             inode: 0,
             links: 1,
+            time: metadata.modified().seconds(),
         })
     }
 
-    /// Reads a regular file that [`State::entries`] listed.
+    /// Opens a regular file that [`State::entries`] listed.
     ///
     /// # Errors
     /// [`TreeError::Ext4`] when it cannot be read.
-    pub fn read(&self, entry: &Entry) -> Result<Vec<u8>, TreeError> {
+    pub fn open_file(&self, entry: &Entry) -> Result<impl Read + use<>, TreeError> {
         let path = String::from_utf8_lossy(&entry.path).into_owned();
         let inside = path.strip_prefix(&self.mount).unwrap_or(&path);
-        self.fs.read(inside).map_err(|error| self.damaged(inside, &error.to_string()))
+        self.fs.open(inside).map_err(|error| self.damaged(inside, &error.to_string()))
     }
 
     fn damaged(&self, path: &str, problem: &str) -> TreeError {
@@ -416,7 +440,9 @@ mod tests {
         assert_eq!(entries[0].path, b"/var");
         let big = entries.iter().find(|e| e.path == b"/var/usr/bin/a").unwrap();
         assert_eq!(big.mode, 0o4750);
-        assert_eq!(state.read(big).unwrap(), "text ".repeat(50_000).into_bytes());
+        let mut text = String::new();
+        state.open_file(big).unwrap().read_to_string(&mut text).unwrap();
+        assert_eq!(text, "text ".repeat(50_000));
     }
 
     #[test]

@@ -5,6 +5,7 @@
 //! `image` holds depends on the infrastructure. Small members come first, so that a reader need not pass
 //! the disk to find them.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
@@ -13,13 +14,15 @@ use bzip2::write::BzEncoder;
 use serde_json::Value;
 use sha1::Sha1;
 use sha2::{Digest, Sha256};
+use stonecell_image::read_disk;
+use stonecell_image::source::FilePart;
 use tar::{Builder, EntryType, Header};
 use thiserror::Error;
 
 use crate::facts::{Facts, Output};
 use crate::gzip::{Level, ParallelGzip};
 use crate::tree_tar::{self, Layer, TreeTarError};
-use crate::{ovf, sbom};
+use crate::{ovf, parts, sbom};
 
 /// SHA-1 of nothing: the `image` of a light stemcell.
 pub const EMPTY_SHA1: &str = "da39a3ee5e6b4b0d3255bfef95601890afd80709";
@@ -133,9 +136,13 @@ pub fn write(
         ("sbom.cdx.json", &cyclonedx),
         ("stonecell.json", &description),
     ];
-    for (member, bytes) in small {
-        append(&mut tar, member, bytes.len() as u64, bytes, epoch).map_err(fail("write"))?;
+    for (member, bytes) in &small {
+        append(&mut tar, member, bytes.len() as u64, *bytes, epoch).map_err(fail("write"))?;
     }
+    let parts = small
+        .iter()
+        .map(|(member, bytes)| (format!("member {member}"), hex::encode(Sha256::digest(bytes))))
+        .collect();
     let inner = File::open(&inner_path).map_err(|source| WrapError::Io {
         action: "read",
         path: inner_path.clone(),
@@ -151,7 +158,7 @@ pub fn write(
         source,
     })?;
     std::fs::rename(&partial, path).map_err(fail("rename"))?;
-    Ok(Output { path: path.to_owned(), sha256, size })
+    Ok(Output { path: path.to_owned(), sha256, size, parts })
 }
 
 /// Writes the `image` member and gives its SHA-1.
@@ -248,7 +255,12 @@ pub fn output(path: &Path) -> Result<Output, WrapError> {
     let fail = |source| WrapError::Io { action: "read", path: path.to_owned(), source };
     io::copy(&mut file, &mut hashing).map_err(fail)?;
     let (sha256, size) = hashing.finish().map_err(fail)?;
-    Ok(Output { path: path.to_owned(), sha256, size })
+    // A raw disk has parts; other formats are taken as they are.
+    let parts = match FilePart::whole(&file).map_err(fail).map(|disk| read_disk(&disk))? {
+        Ok(view) => parts::of_disk(&file, &view).map_err(fail)?,
+        Err(_) => BTreeMap::new(),
+    };
+    Ok(Output { path: path.to_owned(), sha256, size, parts })
 }
 
 fn pretty(name: &'static str, value: &Value) -> Result<Vec<u8>, WrapError> {

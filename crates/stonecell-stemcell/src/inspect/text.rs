@@ -1,0 +1,171 @@
+//! Facts for people: what one wants to know first comes first, tables where there are rows.
+
+use std::fmt::Write;
+
+use serde_json::Value;
+
+use super::{DiskFacts, Facts, Signer};
+
+/// One stemcell as plain text.
+#[must_use]
+pub fn text(facts: &Facts) -> String {
+    let mut out = String::new();
+    // Writing to a string does not fail.
+    let _ = writeln!(out, "{}", facts.file);
+    let mut row = |name: &str, value: String| {
+        if !value.is_empty() {
+            let _ = writeln!(out, "  {name:<13} {}", printable(&value));
+        }
+    };
+    let description = facts.description.as_ref().unwrap_or(&Value::Null);
+    let told = |name: &str| description[name].as_str().unwrap_or_default();
+    row("kind", facts.kind.to_owned());
+    if let Some(manifest) = &facts.manifest {
+        row("name", format!("{} {}", manifest.name, manifest.version));
+        row("system", manifest.operating_system.clone());
+        row("formats", manifest.stemcell_formats.join(", "));
+    }
+    row("size", bytes(facts.bytes));
+    row("sha256", facts.sha256.clone());
+    row("signed by", signer(facts.signature.as_ref()));
+    row("roles", list(&description["roles"]));
+    match &facts.boot {
+        Some(boot) => {
+            row("kernel", boot.kernel_version.clone());
+            row("boot file", format!("{}, {}", bytes(boot.bytes), signer(boot.signer.as_ref())));
+            row("command line", boot.command_line.clone());
+        }
+        None => {
+            row("kernel", told("kernel_version").to_owned());
+            row("command line", told("command_line").to_owned());
+        }
+    }
+    if let Some(root) = &facts.root {
+        row("root hash", root.hash.clone().unwrap_or_else(|| "none".to_owned()));
+        row(
+            "root",
+            format!(
+                "{} (unpacked {}), {} files, {} directories, {} others",
+                bytes(root.bytes),
+                bytes(root.content_bytes),
+                root.files,
+                root.directories,
+                root.others
+            ),
+        );
+        row("set-id", root.set_id.join(", "));
+        row("capabilities", root.capabilities.join(", "));
+    }
+    row("packages", format!("{}{}", facts.packages.len(), bills(facts)));
+    row("controls", controls(&description["controls"]));
+    row("mutable /etc", list(&description["mutable_etc"]));
+    if let Some(disk) = &facts.disk {
+        table(&mut out, disk);
+    }
+    out
+}
+
+fn bills(facts: &Facts) -> String {
+    match (facts.spdx_packages, facts.cyclonedx_components) {
+        (Some(spdx), Some(cyclonedx)) => format!(" (SPDX {spdx}, CycloneDX {cyclonedx})"),
+        _ => String::new(),
+    }
+}
+
+fn controls(controls: &Value) -> String {
+    let count = |name: &str| controls[name].as_array().map_or(0, Vec::len);
+    match controls["profile"].as_str() {
+        Some(profile) => {
+            let left = count("left_out");
+            let left =
+                if left == 0 { String::new() } else { format!(", {left} left out on request") };
+            format!("{} applied, profile {profile}{left}", count("applied"))
+        }
+        None => String::new(),
+    }
+}
+
+fn list(value: &Value) -> String {
+    let items: Vec<&str> =
+        value.as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    items.join(", ")
+}
+
+fn signer(signer: Option<&Signer>) -> String {
+    match signer {
+        Some(Signer { name, development: true }) => format!("{name} (DEVELOPMENT)"),
+        Some(Signer { name, .. }) => name.clone(),
+        None => "nobody".to_owned(),
+    }
+}
+
+fn table(out: &mut String, disk: &DiskFacts) {
+    let _ = writeln!(
+        out,
+        "  disk          {}, {} partitions",
+        bytes(disk.bytes),
+        disk.partitions.len()
+    );
+    let _ = writeln!(
+        out,
+        "    {:<16} {:>10} {:>10}  {:<36}  mount",
+        "partition", "offset", "size", "uuid"
+    );
+    for partition in &disk.partitions {
+        let line = format!(
+            "    {:<16} {:>10} {:>10}  {}  {}",
+            printable(&partition.label),
+            bytes(partition.offset),
+            bytes(partition.bytes),
+            partition.uuid,
+            partition.mount.as_deref().unwrap_or_default()
+        );
+        let _ = writeln!(out, "{}", line.trim_end());
+    }
+}
+
+/// Text of an image must not steer the terminal.
+fn printable(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { '?' } else { c }).collect()
+}
+
+/// A size with a unit, one decimal from 10 KiB on.
+pub(crate) fn bytes(count: u64) -> String {
+    const UNITS: [&str; 4] = ["KiB", "MiB", "GiB", "TiB"];
+    if count < 10 << 10 {
+        return format!("{count} B");
+    }
+    let mut tenths = u128::from(count) * 10;
+    let mut unit = "B";
+    for next in UNITS {
+        if tenths < 10_240 {
+            break;
+        }
+        tenths /= 1024;
+        unit = next;
+    }
+    match (tenths / 10, tenths % 10) {
+        (whole, 0) => format!("{whole} {unit}"),
+        (whole, tenth) => format!("{whole}.{tenth} {unit}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_short() {
+        let of = [(0, "0 B"), (9999, "9999 B"), (10 << 10, "10 KiB"), (1536 << 10, "1.5 MiB")];
+        for (count, wanted) in of {
+            assert_eq!(bytes(count), wanted);
+        }
+        assert_eq!(bytes(5 << 30), "5 GiB");
+        assert_eq!(bytes(u64::MAX), "16777215.9 TiB");
+    }
+
+    #[test]
+    fn nothing_of_the_image_steers_the_terminal() {
+        assert_eq!(printable("a\x1b[2Jb\n"), "a?[2Jb?");
+    }
+}

@@ -1,0 +1,148 @@
+//! The checks over the whole file: its detached signature, and the provenance that names it.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::Path;
+
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+
+use super::{Checks, Trust, chain};
+use crate::outputs::{beside, with};
+use crate::provenance;
+use crate::signature::{self, VerifyingKey};
+
+/// What the provenance says of the file.
+#[derive(Debug, Default)]
+pub(super) struct Origin {
+    /// The whole statement.
+    pub(super) statement: Option<Value>,
+    /// The subject that is this file.
+    pub(super) subject: Option<Value>,
+}
+
+impl Origin {
+    /// Digests of the file's parts, by name.
+    pub(super) fn parts(&self) -> impl Iterator<Item = (&str, &str)> {
+        let parts = self.subject.as_ref().and_then(|s| s["annotations"]["parts"].as_object());
+        parts
+            .into_iter()
+            .flatten()
+            .filter_map(|(name, digest)| Some((name.as_str(), digest.as_str()?)))
+    }
+}
+
+/// Checks signature and provenance of `path`.
+pub(super) fn check(path: &Path, trust: &Trust, checks: &mut Checks) -> Origin {
+    let beside_keys: Vec<VerifyingKey> =
+        beside(path, ".pub").iter().filter_map(|path| VerifyingKey::read(path).ok()).collect();
+    // SHA-512 for the signature and SHA-256 for the provenance: the file is read once from the disk and once
+    // from the cache, by two processors.
+    let (signed, sha256) = rayon::join(
+        || signature::verify_file(path, &with(path, ".sig"), trust.key.as_ref()),
+        || sha256_of(path),
+    );
+    let signer = signed.as_ref().ok().cloned();
+    checks.result(
+        "signature",
+        match signed {
+            Err(error) => Err(chain(&error)),
+            Ok(signer) => judge_signer(&signer, trust, &beside_keys),
+        },
+    );
+    let key = trust.key.clone().or(signer).or_else(|| beside_keys.into_iter().next());
+    let (origin, result) = provenance_of(path, sha256, key.as_ref());
+    checks.result("provenance", result);
+    origin
+}
+
+/// Who signed, and whether that says anything.
+fn judge_signer(
+    signer: &VerifyingKey,
+    trust: &Trust,
+    beside: &[VerifyingKey],
+) -> Result<String, String> {
+    let print = signer.fingerprint();
+    let known = trust.key.iter().chain(beside).find(|key| key.fingerprint() == print);
+    let development = match known {
+        Some(key) if key.is_development() => ", a development key",
+        _ => "",
+    };
+    match (&trust.key, known) {
+        (Some(_), _) => Ok(format!("by {print}{development}")),
+        (None, None) if !beside.is_empty() => {
+            Err(format!("by {print}, which is not the public key that lies beside the file"))
+        }
+        (None, _) => Ok(format!("by {print}{development}; nobody vouched for this key")),
+    }
+}
+
+fn provenance_of(
+    path: &Path,
+    sha256: io::Result<String>,
+    key: Option<&VerifyingKey>,
+) -> (Origin, Result<String, String>) {
+    let none = |problem: String| (Origin::default(), Err(problem));
+    let actual = match sha256 {
+        Ok(actual) => actual,
+        Err(error) => return none(error.to_string()),
+    };
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let files = beside(path, ".intoto.json");
+    if files.is_empty() {
+        return none("there is no provenance (*.intoto.json) beside the file".to_owned());
+    }
+    let Some(key) = key else {
+        return none("no key to check it with: give --key".to_owned());
+    };
+    let mut problem = format!("no provenance beside the file names {name}");
+    for file in &files {
+        let opened = std::fs::read(file)
+            .map_err(|error| error.to_string())
+            .and_then(|text| provenance::open(&text, key).map_err(|error| chain(&error)));
+        let statement = match opened {
+            Ok(statement) => statement,
+            Err(error) => {
+                problem = format!("{}: {error}", file.display());
+                continue;
+            }
+        };
+        let subject = statement["subject"]
+            .as_array()
+            .and_then(|all| all.iter().find(|subject| subject["name"] == *name))
+            .cloned();
+        let Some(subject) = subject else { continue };
+        let verdict = judge(&actual, &statement, &subject);
+        return (Origin { statement: Some(statement), subject: Some(subject) }, verdict);
+    }
+    none(problem)
+}
+
+fn judge(actual: &str, statement: &Value, subject: &Value) -> Result<String, String> {
+    if statement["_type"] != "https://in-toto.io/Statement/v1"
+        || statement["predicateType"] != "https://slsa.dev/provenance/v1"
+    {
+        return Err("it is not an in-toto v1 statement of SLSA v1 provenance".to_owned());
+    }
+    if subject["digest"]["sha256"] != actual {
+        let signed = subject["digest"]["sha256"].as_str().unwrap_or("no digest");
+        return Err(format!("it was made for a file with SHA-256 {signed}; this one has {actual}"));
+    }
+    let count = statement["predicate"]["buildDefinition"]["resolvedDependencies"]
+        .as_array()
+        .map_or(0, Vec::len);
+    Ok(format!("names this file (SHA-256 {actual}) and {count} materials"))
+}
+
+pub(crate) fn sha256_of(path: &Path) -> io::Result<String> {
+    let mut file = File::open(path)?;
+    let mut digest = Sha256::new();
+    let mut buffer = vec![0; 1 << 18];
+    loop {
+        let read = file.read(&mut buffer)?;
+        match buffer.get(..read) {
+            None | Some([]) => return Ok(hex::encode(digest.finalize())),
+            Some(bytes) => digest.update(bytes),
+        }
+    }
+}
