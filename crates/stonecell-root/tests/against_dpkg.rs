@@ -225,7 +225,9 @@ fn inside(work: &Path) -> Result<()> {
     build(&slim, &store)?;
     accepted(&slim.target)?;
     let doc = slim.target.join("usr/share/doc");
-    for (path, wanted) in [("bash/copyright", true), ("bash/README.gz", false), ("../man/man1", false)] {
+    for (path, wanted) in
+        [("bash/copyright", true), ("bash/README.gz", false), ("../man/man1/bash.1.gz", false)]
+    {
         if doc.join(path).exists() != wanted {
             return Err(format!("usr/share/doc/{path}: expected {wanted}").into());
         }
