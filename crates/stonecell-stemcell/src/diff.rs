@@ -6,9 +6,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
 
+use ring::digest::{Context, SHA256};
 use serde::Serialize;
 use serde_json::Value;
-use sha2::{Digest, Sha256};
 use stonecell_image::uki::read_uki;
 use thiserror::Error;
 
@@ -160,7 +160,7 @@ impl Summary {
         let path = &outputs::one(path).map_err(io_error)?;
         let work = tempfile::tempdir().map_err(io_error)?;
         progress(Event::Phase(&format!("unpack {}", path.display())));
-        let opened = crate::open::open(path, work.path(), progress)?;
+        let opened = crate::open::open_telling(path, work.path(), progress)?;
         let mut summary = Self::default();
         summary.sizes.insert("file", std::fs::metadata(path).map_err(io_error)?.len());
         summary.members(&opened);
@@ -236,7 +236,7 @@ impl Summary {
             let path = String::from_utf8_lossy(&item.path).into_owned();
             let mut bytes = Vec::new();
             let keep = path == packages::STATUS;
-            let mut digest = Sha256::new();
+            let mut digest = Context::new(&SHA256);
             let mut buffer = vec![0; 1 << 16];
             if matches!(item.what, What::Own(Kind::File { .. })) {
                 loop {
@@ -263,12 +263,10 @@ impl Summary {
     }
 }
 
-fn state(item: &Item, digest: Sha256) -> FileState {
+fn state(item: &Item, digest: Context) -> FileState {
     let lossy = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     let (kind, size, sha256) = match &item.what {
-        What::Own(Kind::File { size }) => {
-            ("file".to_owned(), *size, hex::encode(digest.finalize()))
-        }
+        What::Own(Kind::File { size }) => ("file".to_owned(), *size, hex::encode(digest.finish())),
         What::Own(Kind::Directory) => ("directory".to_owned(), 0, String::new()),
         What::Own(Kind::Link { target }) => {
             (format!("link to {}", lossy(target)), 0, String::new())

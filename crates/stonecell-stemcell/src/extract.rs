@@ -112,7 +112,7 @@ fn extract_as(
     };
     let work = temporary("make a work directory in", ".stonecell-unpack-")?;
     progress(Event::Phase("unpack the image"));
-    let opened = crate::open::open(&path, work.path(), progress)?;
+    let opened = crate::open::open_telling(&path, work.path(), progress)?;
 
     progress(Event::Phase("write the files"));
     let partial = temporary("make a directory in", ".stonecell-partial-")?;

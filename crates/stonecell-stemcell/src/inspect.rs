@@ -6,9 +6,9 @@ use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use ring::digest::{SHA256, digest};
 use serde::Serialize;
 use serde_json::Value;
-use sha2::{Digest, Sha256};
 use stonecell_definition::manifest::StemcellManifest;
 use stonecell_image::uki::read_uki;
 use thiserror::Error;
@@ -192,7 +192,7 @@ fn one(path: &Path, progress: Progress<'_>) -> Result<Facts, InspectError> {
     let io_error = |source| InspectError::Io { path: path.to_owned(), source };
     progress(Event::Phase(&format!("read {}", path.display())));
     let work = tempfile::tempdir().map_err(io_error)?;
-    let opened = crate::open::open(path, work.path(), progress)?;
+    let opened = crate::open::open_telling(path, work.path(), progress)?;
     let mut facts = Facts {
         file: path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
         kind: kind(&opened),
@@ -321,7 +321,7 @@ fn of_boot_file(program: &[u8]) -> BootFacts {
     };
     BootFacts {
         bytes: program.len() as u64,
-        sha256: hex::encode(Sha256::digest(program)),
+        sha256: hex::encode(digest(&SHA256, program)),
         sections: uki
             .iter()
             .flat_map(|uki| &uki.sections)

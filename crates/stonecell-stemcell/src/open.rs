@@ -12,7 +12,7 @@ use std::process::Command;
 
 use bzip2::read::BzDecoder;
 use flate2::read::MultiGzDecoder;
-use sha1::{Digest, Sha1};
+use ring::digest::{Context, SHA1_FOR_LEGACY_USE_ONLY};
 use tar::Archive;
 use thiserror::Error;
 
@@ -107,7 +107,15 @@ pub enum Content {
 ///
 /// # Errors
 /// [`OpenError`] that names the file or the member.
-pub fn open(path: &Path, work: &Path, progress: Progress<'_>) -> Result<Opened, OpenError> {
+pub fn open(path: &Path, work: &Path) -> Result<Opened, OpenError> {
+    open_telling(path, work, &|_| {})
+}
+
+/// As [`open`], telling how much of a stemcell was read.
+///
+/// # Errors
+/// As [`open`].
+pub fn open_telling(path: &Path, work: &Path, progress: Progress<'_>) -> Result<Opened, OpenError> {
     let mut head = [0; 512];
     let mut file = File::open(path).map_err(|s| io_error("read", path, s))?;
     let length = read_up_to(&mut file, &mut head).map_err(|s| io_error("read", path, s))?;
@@ -256,9 +264,9 @@ fn sniff(disk: &Path) -> io::Result<Option<&'static str>> {
         Some("qcow2")
     } else if head.starts_with(b"KDMV") || head.starts_with(b"# Disk DescriptorFile") {
         Some("vmdk")
-    } else if head.starts_with(b"conectix") {
-        Some("vpc")
-    } else if size >= 512 && tail(&mut file)?.starts_with(b"conectix") {
+    } else if head.starts_with(b"conectix")
+        || (size >= 512 && tail(&mut file)?.starts_with(b"conectix"))
+    {
         Some("vpc")
     } else if head.get(512..520) == Some(b"EFI PART".as_slice()) {
         Some("raw")
@@ -326,7 +334,7 @@ impl<R> Counted<'_, R> {
 
 fn copy_hashed(from: &mut impl Read, to: &Path) -> io::Result<String> {
     let mut file = File::create(to)?;
-    let mut hash = Sha1::new();
+    let mut hash = Context::new(&SHA1_FOR_LEGACY_USE_ONLY);
     let mut buffer = vec![0; 1 << 18];
     loop {
         let read = from.read(&mut buffer)?;
@@ -334,7 +342,7 @@ fn copy_hashed(from: &mut impl Read, to: &Path) -> io::Result<String> {
         hash.update(bytes);
         file.write_all(bytes)?;
     }
-    Ok(hex::encode(hash.finalize()))
+    Ok(hex::encode(hash.finish()))
 }
 
 /// Copies, leaving holes where there are zeros.
@@ -404,7 +412,7 @@ mod tests {
         wrap::write(&out, dir.path(), &members, &image(&disk), "s", &manifest).unwrap();
         let work = dir.path().join("work");
         std::fs::create_dir(&work).unwrap();
-        let opened = open(&out, &work, &|_| {}).unwrap();
+        let opened = open(&out, &work).unwrap();
         let sha1 = opened.image_sha1.clone().unwrap();
         assert_eq!(opened.texts["stemcell.MF"], format!("sha1: {sha1}\n").into_bytes());
         assert_eq!(opened.texts["packages.txt"], b"ii  bash");
@@ -437,7 +445,7 @@ mod tests {
         let file = dir.path().join("file");
         for bytes in [b"".as_slice(), b"hello", &[0x1f, 0x8b, 0, 0], &[0; 2048]] {
             std::fs::write(&file, bytes).unwrap();
-            assert!(open(&file, dir.path(), &|_| {}).is_err());
+            assert!(open(&file, dir.path()).is_err());
         }
     }
 }

@@ -8,8 +8,8 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 
+use ring::digest::{Context, SHA256};
 use rustix::fs::SeekFrom;
-use sha2::{Digest, Sha256};
 use stonecell_image::DiskView;
 
 /// Unit in which zeros are left out.
@@ -23,23 +23,23 @@ pub const OUTSIDE: &str = "partition tables and gaps";
 /// When the file cannot be read.
 pub fn of_disk(disk: &File, view: &DiskView) -> io::Result<BTreeMap<String, String>> {
     let mut parts = BTreeMap::new();
-    let mut outside = Sha256::new();
+    let mut outside = Context::new(&SHA256);
     let mut end = 0;
     for (partition, number) in view.partitions.iter().zip(1..) {
         zero_free(disk, end, partition.offset, &mut outside)?;
         end = end.max(partition.offset.saturating_add(partition.bytes));
-        let mut digest = Sha256::new();
+        let mut digest = Context::new(&SHA256);
         zero_free(disk, partition.offset, partition.offset + partition.bytes, &mut digest)?;
         let name = format!("partition {number} ({})", partition.label);
-        parts.insert(name, hex::encode(digest.finalize()));
+        parts.insert(name, hex::encode(digest.finish()));
     }
     zero_free(disk, end, view.disk_bytes, &mut outside)?;
-    parts.insert(OUTSIDE.to_owned(), hex::encode(outside.finalize()));
+    parts.insert(OUTSIDE.to_owned(), hex::encode(outside.finish()));
     Ok(parts)
 }
 
 /// Hashes number and bytes of each block from `start` to `end` that is not all zeros.
-fn zero_free(disk: &File, start: u64, end: u64, digest: &mut Sha256) -> io::Result<()> {
+fn zero_free(disk: &File, start: u64, end: u64, digest: &mut Context) -> io::Result<()> {
     let mut buffer = vec![0; usize::try_from(BLOCK).unwrap_or(0)];
     let zeros = buffer.clone();
     let mut number = 0;
@@ -59,8 +59,8 @@ fn zero_free(disk: &File, start: u64, end: u64, digest: &mut Sha256) -> io::Resu
         let bytes = buffer.get_mut(..length).unwrap_or_default();
         disk.read_exact_at(bytes, at)?;
         if bytes != zeros.get(..length).unwrap_or_default() {
-            digest.update(number.to_le_bytes());
-            digest.update(&*bytes);
+            digest.update(&number.to_le_bytes());
+            digest.update(bytes);
         }
         number += 1;
     }
@@ -74,9 +74,9 @@ mod tests {
     use super::*;
 
     fn digest(file: &File, start: u64, end: u64) -> String {
-        let mut digest = Sha256::new();
+        let mut digest = Context::new(&SHA256);
         zero_free(file, start, end, &mut digest).unwrap();
-        hex::encode(digest.finalize())
+        hex::encode(digest.finish())
     }
 
     proptest! {

@@ -8,7 +8,7 @@ use std::io::{Read, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use sha2::{Digest, Sha512};
+use ring::digest::{Context, SHA512};
 use ssh_key::private::Ed25519Keypair;
 use ssh_key::{Algorithm, HashAlg, LineEnding, PrivateKey, PublicKey, SshSig};
 use thiserror::Error;
@@ -337,7 +337,7 @@ fn signed_data(digest: &[u8; 64]) -> Vec<u8> {
 
 fn sha512_of(path: &Path) -> std::io::Result<[u8; 64]> {
     let mut file = File::open(path)?;
-    let mut hash = Sha512::new();
+    let mut hash = Context::new(&SHA512);
     let mut buffer = vec![0; 1 << 18];
     loop {
         let read = file.read(&mut buffer)?;
@@ -346,7 +346,9 @@ fn sha512_of(path: &Path) -> std::io::Result<[u8; 64]> {
             Some(bytes) => hash.update(bytes),
         }
     }
-    Ok(hash.finalize().into())
+    let mut digest = [0; 64];
+    digest.iter_mut().zip(hash.finish().as_ref()).for_each(|(to, from)| *to = *from);
+    Ok(digest)
 }
 
 fn write_new(path: &Path, bytes: &[u8], mode: u32) -> Result<(), KeyError> {

@@ -448,7 +448,7 @@ mod tests {
     #[test]
     fn noise_is_an_error_not_a_panic() {
         let noise: Vec<u8> =
-            (0..8192_u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
-        assert!(Root::read(noise.as_slice(), 8192).is_err());
+            (0..8192_u32).flat_map(|i| i.wrapping_mul(2_654_435_761).to_be_bytes()).collect();
+        assert!(Root::read(noise.as_slice(), 32768).is_err());
     }
 }

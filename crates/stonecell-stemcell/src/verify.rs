@@ -126,7 +126,7 @@ fn verify_file(
     let work = tempfile::tempdir()
         .map_err(|source| VerifyError::Work { path: std::env::temp_dir(), source })?;
     progress(Event::Phase(&format!("unpack {file}")));
-    match crate::open::open(path, work.path(), progress) {
+    match crate::open::open_telling(path, work.path(), progress) {
         Ok(opened) => {
             checks.pass("archive", "well formed, nothing missing and nothing after its end");
             progress(Event::Phase(&format!("check the content of {file}")));

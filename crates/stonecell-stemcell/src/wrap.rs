@@ -11,9 +11,8 @@ use std::io::{self, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 
 use bzip2::write::BzEncoder;
+use ring::digest::{Algorithm, Context, SHA1_FOR_LEGACY_USE_ONLY as SHA1, SHA256, digest};
 use serde_json::Value;
-use sha1::Sha1;
-use sha2::{Digest, Sha256};
 use stonecell_image::read_disk;
 use stonecell_image::source::FilePart;
 use tar::{Builder, EntryType, Header};
@@ -125,7 +124,7 @@ pub fn write(
         move |source| WrapError::Io { action, path, source }
     };
     let file = File::create(&partial).map_err(fail("create"))?;
-    let hashing = Hashing::<Sha256, _>::new(BufWriter::with_capacity(1 << 20, file));
+    let hashing = Hashing::new(&SHA256, BufWriter::with_capacity(1 << 20, file));
     let gzip = ParallelGzip::new(hashing, Level::Store).map_err(fail("write"))?;
     let mut tar = Builder::new(gzip);
     let small: [(&str, &[u8]); 6] = [
@@ -141,7 +140,7 @@ pub fn write(
     }
     let parts = small
         .iter()
-        .map(|(member, bytes)| (format!("member {member}"), hex::encode(Sha256::digest(bytes))))
+        .map(|(member, bytes)| (format!("member {member}"), hex::encode(digest(&SHA256, bytes))))
         .collect();
     let inner = File::open(&inner_path).map_err(|source| WrapError::Io {
         action: "read",
@@ -165,7 +164,7 @@ pub fn write(
 fn write_image(path: &Path, image: &Image, name: &str, epoch: u64) -> Result<String, WrapError> {
     let fail = |action| move |source| WrapError::Io { action, path: path.to_owned(), source };
     let file = File::create(path).map_err(fail("create"))?;
-    let hashing = Hashing::<Sha1, _>::new(BufWriter::with_capacity(1 << 20, file));
+    let hashing = Hashing::new(&SHA1, BufWriter::with_capacity(1 << 20, file));
     let hashing = match image {
         Image::Light => hashing,
         Image::Bzip2 { disk } => {
@@ -189,7 +188,7 @@ fn write_image(path: &Path, image: &Image, name: &str, epoch: u64) -> Result<Str
                 ovf::Machine { name, file_size, capacity: *capacity, secure_boot: *secure_boot };
             let descriptor = ovf::descriptor(&machine);
             let disk_sha1 = sha1_of(vmdk)?;
-            let descriptor_sha1 = hex::encode(Sha1::digest(descriptor.as_bytes()));
+            let descriptor_sha1 = hex::encode(digest(&SHA1, descriptor.as_bytes()));
             let manifest = ovf::manifest(&descriptor_sha1, &disk_sha1);
             let gzip = ParallelGzip::new(hashing, Level::Fast).map_err(fail("write"))?;
             let mut tar = Builder::new(gzip);
@@ -238,10 +237,10 @@ fn open(path: &Path) -> Result<File, WrapError> {
 
 fn sha1_of(path: &Path) -> Result<String, WrapError> {
     let mut file = open(path)?;
-    let mut hashing = Hashing::<Sha1, _>::new(io::sink());
+    let mut hashing = Hashing::new(&SHA1, io::sink());
     io::copy(&mut file, &mut hashing)
         .and_then(|_| hashing.finish())
-        .map(|(digest, _)| digest)
+        .map(|(sha1, _)| sha1)
         .map_err(|source| WrapError::Io { action: "read", path: path.to_owned(), source })
 }
 
@@ -251,7 +250,7 @@ fn sha1_of(path: &Path) -> Result<String, WrapError> {
 /// [`WrapError::Io`] when it cannot be read.
 pub fn output(path: &Path) -> Result<Output, WrapError> {
     let mut file = open(path)?;
-    let mut hashing = Hashing::<Sha256, _>::new(io::sink());
+    let mut hashing = Hashing::new(&SHA256, io::sink());
     let fail = |source| WrapError::Io { action: "read", path: path.to_owned(), source };
     io::copy(&mut file, &mut hashing).map_err(fail)?;
     let (sha256, size) = hashing.finish().map_err(fail)?;
@@ -271,24 +270,24 @@ fn pretty(name: &'static str, value: &Value) -> Result<Vec<u8>, WrapError> {
 }
 
 /// Hashes and counts what passes.
-struct Hashing<H: Digest, W: Write> {
-    hash: H,
+struct Hashing<W: Write> {
+    hash: Context,
     size: u64,
     inner: W,
 }
 
-impl<H: Digest, W: Write> Hashing<H, W> {
-    fn new(inner: W) -> Self {
-        Self { hash: H::new(), size: 0, inner }
+impl<W: Write> Hashing<W> {
+    fn new(algorithm: &'static Algorithm, inner: W) -> Self {
+        Self { hash: Context::new(algorithm), size: 0, inner }
     }
 
     fn finish(mut self) -> io::Result<(String, u64)> {
         self.inner.flush()?;
-        Ok((hex::encode(self.hash.finalize()), self.size))
+        Ok((hex::encode(self.hash.finish()), self.size))
     }
 }
 
-impl<H: Digest, W: Write> Write for Hashing<H, W> {
+impl<W: Write> Write for Hashing<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let written = self.inner.write(bytes)?;
         self.hash.update(bytes.get(..written).unwrap_or_default());

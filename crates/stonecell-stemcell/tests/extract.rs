@@ -1,5 +1,7 @@
 //! The extracted directory is the tree that the image was made of.
 
+#![expect(clippy::tests_outside_test_module, reason = "the whole file is one test program")]
+
 mod support;
 
 use std::collections::BTreeMap;

@@ -1,5 +1,7 @@
 //! What `inspect` and `diff` tell of a small stemcell.
 
+#![expect(clippy::tests_outside_test_module, reason = "the whole file is one test program")]
+
 mod support;
 
 use stonecell_stemcell::diff::{self, diff};

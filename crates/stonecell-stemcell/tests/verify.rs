@@ -1,5 +1,7 @@
 //! One changed byte anywhere is found, and its place is named.
 
+#![expect(clippy::tests_outside_test_module, reason = "the whole file is one test program")]
+
 mod support;
 
 use std::fs::{self, File};

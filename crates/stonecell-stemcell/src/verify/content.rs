@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use ring::digest::{SHA256, digest};
 use serde_json::Value;
-use sha2::{Digest, Sha256};
 use stonecell_definition::manifest::StemcellManifest;
 use x509_cert::Certificate;
 
@@ -29,7 +29,7 @@ pub(super) fn check(
     let mut bill = None;
     if let Some(sha1) = &opened.image_sha1 {
         for (name, bytes) in &opened.texts {
-            parts.insert(format!("member {name}"), hex::encode(Sha256::digest(bytes)));
+            parts.insert(format!("member {name}"), hex::encode(digest(&SHA256, bytes)));
         }
         checks.result("members", members(opened));
         checks.result("manifest", manifest(opened, sha1));

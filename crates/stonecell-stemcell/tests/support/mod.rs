@@ -130,7 +130,7 @@ fn trees(root: &Path, var: &Path, packages: &[Package], motd: &str) {
     fs::write(root.join("etc/shadow"), "root:!:\n").unwrap();
     fs::set_permissions(root.join("etc/shadow"), fs::Permissions::from_mode(0o640)).unwrap();
     let noise: Vec<u8> =
-        (0..400_000_u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 11) as u8).collect();
+        (0..100_000_u32).flat_map(|i| i.wrapping_mul(2_654_435_761).to_be_bytes()).collect();
     fs::write(root.join("usr/bin/ping"), &noise).unwrap();
     fs::write(root.join("usr/bin/su"), "su").unwrap();
     fs::hard_link(root.join("usr/bin/su"), root.join("usr/bin/su-again")).unwrap();
@@ -232,7 +232,7 @@ pub(crate) fn make(change: &Change) -> Made {
         "root_hash": built.root_hash, "command_line": built.command_line,
         "partitions": built.partitions, "mutable_etc": ["/etc/hostname"], "roles": ["minimal"],
         "controls": { "profile": "strict",
-            "applied": change.controls.clone().unwrap_or(vec!["a-1", "a-2"]), "left_out": [] },
+            "applied": change.controls.clone().unwrap_or_else(|| vec!["a-1", "a-2"]), "left_out": [] },
     });
     let members = Members {
         facts: &facts,
