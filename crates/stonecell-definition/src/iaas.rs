@@ -49,7 +49,8 @@ pub enum ImageMember {
     TarOfVhd(&'static str),
     /// A gzip tar of `image.ovf`, `image.mf` and `image-disk1.vmdk`, in this order.
     TarOfOvf,
-    /// The compressed qcow2 itself (compat 0.10 where the infrastructure is old).
+    /// A gzip tar of one qcow2: compressed and named `root.img` with compat 0.10, as old infrastructures
+    /// want it, else `root.qcow2`.
     Qcow2 {
         /// `compat` option of the format: `0.10` or `1.1`.
         compat: &'static str,
