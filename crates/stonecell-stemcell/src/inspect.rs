@@ -197,7 +197,7 @@ fn one(path: &Path, progress: Progress<'_>) -> Result<Facts, InspectError> {
         file: path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
         kind: kind(&opened),
         bytes: std::fs::metadata(path).map_err(io_error)?.len(),
-        sha256: crate::verify::sha256_of(path).map_err(io_error)?,
+        sha256: hex::encode(signature::digest_of(path, &SHA256).map_err(io_error)?),
         signature: signature(path),
         manifest: member(&opened, "stemcell.MF")
             .and_then(|text| StemcellManifest::from_yaml(&text).ok()),

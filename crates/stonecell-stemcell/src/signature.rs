@@ -8,10 +8,12 @@ use std::io::{Read, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use ring::digest::{Context, SHA512};
+use ring::digest::{self, Context, Digest, SHA256, SHA512};
 use ssh_key::private::Ed25519Keypair;
 use ssh_key::{Algorithm, HashAlg, LineEnding, PrivateKey, PublicKey, SshSig};
 use thiserror::Error;
+
+use crate::facts::Output;
 
 /// The SSHSIG namespace of a stemcell: a signature made for something else is refused.
 pub const NAMESPACE: &str = "stonecell";
@@ -79,6 +81,12 @@ pub enum SignError {
         path: PathBuf,
         /// Why.
         source: std::io::Error,
+    },
+    /// The digest of an output is malformed.
+    #[error("the digest of {path} is not 64 hexadecimal digits")]
+    Digest {
+        /// The file.
+        path: PathBuf,
     },
     /// The cryptography failed.
     #[error("cannot sign {path}")]
@@ -207,18 +215,31 @@ impl SigningKey {
     /// # Errors
     /// [`SignError`] when the file cannot be read.
     pub fn sign_file(&self, path: &Path) -> Result<String, SignError> {
-        let digest =
-            sha512_of(path).map_err(|source| SignError::Read { path: path.to_owned(), source })?;
-        self.sign_digest(&digest)
+        let digest = digest_of(path, &SHA256)
+            .map_err(|source| SignError::Read { path: path.to_owned(), source })?;
+        self.sign_digest(digest.as_ref())
             .map_err(|source| SignError::Sign { path: path.to_owned(), source })
     }
 
-    fn sign_digest(&self, digest: &[u8; 64]) -> Result<String, ssh_key::Error> {
+    /// The armoured signature over an output, from the digest that was taken while it was written.
+    ///
+    /// # Errors
+    /// [`SignError::Digest`] when that is not 64 hexadecimal digits.
+    pub fn sign_output(&self, output: &Output) -> Result<String, SignError> {
+        let mut digest = [0; 32];
+        hex::decode_to_slice(&output.sha256, &mut digest)
+            .map_err(|_| SignError::Digest { path: output.path.clone() })?;
+        self.sign_digest(&digest)
+            .map_err(|source| SignError::Sign { path: output.path.clone(), source })
+    }
+
+    /// Signs a SHA-256 digest: the provenance needs that one too, so a file is hashed once.
+    fn sign_digest(&self, digest: &[u8]) -> Result<String, ssh_key::Error> {
         use ::signature::Signer;
-        let message = signed_data(digest);
+        let message = signed_data(b"sha256", digest);
         let signature = self.0.try_sign(&message).map_err(|_| ssh_key::Error::Crypto)?;
         let public = self.0.public_key().key_data().clone();
-        SshSig::new(public, NAMESPACE, HashAlg::Sha512, signature)?.to_pem(LineEnding::LF)
+        SshSig::new(public, NAMESPACE, HashAlg::Sha256, signature)?.to_pem(LineEnding::LF)
     }
 }
 
@@ -274,6 +295,19 @@ pub fn verify_file(
     signature: &Path,
     expected: Option<&VerifyingKey>,
 ) -> Result<VerifyingKey, SignatureError> {
+    verify_known(path, signature, expected, None)
+}
+
+/// As [`verify_file`], for a file whose SHA-256 is known already.
+///
+/// # Errors
+/// As [`verify_file`].
+pub fn verify_known(
+    path: &Path,
+    signature: &Path,
+    expected: Option<&VerifyingKey>,
+    sha256: Option<&[u8]>,
+) -> Result<VerifyingKey, SignatureError> {
     use ::signature::Verifier;
     let read = |path: &Path| {
         let path = path.to_owned();
@@ -294,10 +328,19 @@ pub fn verify_file(
             expected: expected.fingerprint(),
         });
     }
-    let digest = sha512_of(path).map_err(read(path))?;
-    let good = parsed.hash_alg() == HashAlg::Sha512
-        && parsed.public_key().verify(&signed_data(&digest), parsed.signature()).is_ok();
-    if good { Ok(signer) } else { Err(SignatureError::Changed { path: path.to_owned() }) }
+    // Ours are over SHA-256; `ssh-keygen -Y sign` takes SHA-512 unless told otherwise.
+    let message = match (parsed.hash_alg(), sha256) {
+        (HashAlg::Sha256, Some(digest)) => signed_data(b"sha256", digest),
+        (HashAlg::Sha256, None) => {
+            signed_data(b"sha256", digest_of(path, &SHA256).map_err(read(path))?.as_ref())
+        }
+        _ => signed_data(b"sha512", digest_of(path, &SHA512).map_err(read(path))?.as_ref()),
+    };
+    if parsed.public_key().verify(&message, parsed.signature()).is_ok() {
+        Ok(signer)
+    } else {
+        Err(SignatureError::Changed { path: path.to_owned() })
+    }
 }
 
 /// The key that a signature names, without checking anything.
@@ -322,33 +365,31 @@ pub fn public_path(private: &Path) -> PathBuf {
 
 /// What an SSHSIG signs (PROTOCOL.sshsig): magic, namespace, reserved, hash name, hash; each string with its
 /// length as 32 bits, big-endian.
-fn signed_data(digest: &[u8; 64]) -> Vec<u8> {
-    fn string(into: &mut Vec<u8>, bytes: &[u8], length: u32) {
-        into.extend_from_slice(&length.to_be_bytes());
-        into.extend_from_slice(bytes);
-    }
+fn signed_data(hash: &[u8], digest: &[u8]) -> Vec<u8> {
     let mut data = b"SSHSIG".to_vec();
-    string(&mut data, NAMESPACE.as_bytes(), 9);
-    string(&mut data, b"", 0);
-    string(&mut data, b"sha512", 6);
-    string(&mut data, digest, 64);
+    for string in [NAMESPACE.as_bytes(), b"", hash, digest] {
+        // The longest is a digest of 64 bytes.
+        data.extend_from_slice(&u32::try_from(string.len()).unwrap_or(0).to_be_bytes());
+        data.extend_from_slice(string);
+    }
     data
 }
 
-fn sha512_of(path: &Path) -> std::io::Result<[u8; 64]> {
+/// Hashes a file while it is read.
+pub(crate) fn digest_of(
+    path: &Path,
+    algorithm: &'static digest::Algorithm,
+) -> std::io::Result<Digest> {
     let mut file = File::open(path)?;
-    let mut hash = Context::new(&SHA512);
+    let mut hash = Context::new(algorithm);
     let mut buffer = vec![0; 1 << 18];
     loop {
         let read = file.read(&mut buffer)?;
         match buffer.get(..read) {
-            Some([]) | None => break,
+            Some([]) | None => return Ok(hash.finish()),
             Some(bytes) => hash.update(bytes),
         }
     }
-    let mut digest = [0; 64];
-    digest.iter_mut().zip(hash.finish().as_ref()).for_each(|(to, from)| *to = *from);
-    Ok(digest)
 }
 
 fn write_new(path: &Path, bytes: &[u8], mode: u32) -> Result<(), KeyError> {
@@ -394,6 +435,15 @@ mod tests {
             verify_file(&file, &signature, Some(&trusted)).unwrap().fingerprint(),
             trusted.fingerprint()
         );
+        // Made by ssh-keygen with its default hash.
+        std::fs::remove_file(&signature).unwrap();
+        let status = Command::new("ssh-keygen")
+            .args(["-q", "-Y", "sign", "-n", NAMESPACE, "-f"])
+            .args([&key_path, &file])
+            .status()
+            .unwrap();
+        assert!(status.success());
+        verify_file(&file, &signature, Some(&trusted)).unwrap();
         std::fs::write(&file, b"bytez").unwrap();
         assert!(matches!(
             verify_file(&file, &signature, Some(&trusted)),

@@ -20,8 +20,6 @@ use x509_cert::Certificate;
 use crate::progress::{Event, Progress};
 use crate::signature::VerifyingKey;
 
-pub(crate) use origin::sha256_of;
-
 /// Whom the user trusts.
 #[derive(Debug, Clone, Default)]
 pub struct Trust {

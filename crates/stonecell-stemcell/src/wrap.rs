@@ -7,11 +7,12 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{self, BufWriter, Read, Write};
+use std::io::{self, BufReader, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 
 use bzip2::write::BzEncoder;
 use ring::digest::{Algorithm, Context, SHA1_FOR_LEGACY_USE_ONLY as SHA1, SHA256, digest};
+use rustix::fs::SeekFrom;
 use serde_json::Value;
 use stonecell_image::read_disk;
 use stonecell_image::source::FilePart;
@@ -177,8 +178,7 @@ fn write_image(path: &Path, image: &Image, name: &str, epoch: u64) -> Result<Str
             let gzip = ParallelGzip::new(hashing, Level::Fast).map_err(fail("write"))?;
             let mut tar = Builder::new(gzip);
             let source = open(disk)?;
-            let size = source.metadata().map_err(fail("read"))?.len();
-            append(&mut tar, name, size, source, epoch).map_err(fail("write"))?;
+            append_sparse(&mut tar, name, &source, epoch).map_err(fail("write"))?;
             tar.into_inner().and_then(ParallelGzip::finish).map_err(fail("write"))?
         }
         Image::TarOfOvf { vmdk, capacity, secure_boot } => {
@@ -217,6 +217,10 @@ fn append<W: Write, R: Read>(
     data: R,
     epoch: u64,
 ) -> io::Result<()> {
+    tar.append_data(&mut header(size, epoch), name, data)
+}
+
+fn header(size: u64, epoch: u64) -> Header {
     let mut header = Header::new_ustar();
     header.set_entry_type(EntryType::Regular);
     header.set_mode(0o644);
@@ -224,7 +228,45 @@ fn append<W: Write, R: Read>(
     header.set_gid(0);
     header.set_mtime(epoch);
     header.set_size(size);
-    tar.append_data(&mut header, name, data)
+    header
+}
+
+/// As [`append`], without reading the holes of the file.
+fn append_sparse<W: Write>(
+    tar: &mut Builder<ParallelGzip<W>>,
+    name: &str,
+    file: &File,
+    epoch: u64,
+) -> io::Result<()> {
+    let size = file.metadata()?.len();
+    let mut header = header(size, epoch);
+    header.set_path(name)?;
+    header.set_cksum();
+    let gzip = tar.get_mut();
+    gzip.write_all(header.as_bytes())?;
+    let mut at = 0;
+    while at < size {
+        let data = match rustix::fs::seek(file, SeekFrom::Data(at)) {
+            Ok(data) => data.min(size),
+            // Nothing but a hole up to the end of the file.
+            Err(rustix::io::Errno::NXIO) => size,
+            Err(error) => return Err(error.into()),
+        };
+        gzip.write_zeros(data.saturating_sub(at))?;
+        let hole = match rustix::fs::seek(file, SeekFrom::Hole(data)) {
+            Ok(hole) => hole.min(size),
+            Err(rustix::io::Errno::NXIO) => size,
+            Err(error) => return Err(error.into()),
+        };
+        rustix::fs::seek(file, SeekFrom::Start(data))?;
+        let mut source = BufReader::with_capacity(1 << 20, file.take(hole - data));
+        if io::copy(&mut source, gzip)? != hole - data {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        at = hole;
+    }
+    // Members fill whole records of 512 bytes.
+    gzip.write_zeros(size.next_multiple_of(512) - size)
 }
 
 fn open(path: &Path) -> Result<File, WrapError> {
@@ -297,5 +339,35 @@ impl<W: Write> Write for Hashing<W> {
 
     fn flush(&mut self) -> io::Result<()> {
         self.inner.flush()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::FileExt;
+
+    use super::*;
+
+    #[test]
+    fn holes_and_zeros_give_the_same_archive_and_it_is_that_of_the_tar_crate() {
+        let (sparse, dense) = (tempfile::tempfile().unwrap(), tempfile::tempfile().unwrap());
+        let size = (9 << 20) + 77;
+        sparse.set_len(size).unwrap();
+        dense.write_all_at(&vec![0; usize::try_from(size).unwrap()], 0).unwrap();
+        for file in [&sparse, &dense] {
+            file.write_all_at(b"here", 5000).unwrap();
+            file.write_all_at(b"there", 4 << 20).unwrap();
+        }
+        type Tar = Builder<ParallelGzip<Vec<u8>>>;
+        let packed = |fill: &dyn Fn(&mut Tar)| {
+            let mut tar = Builder::new(ParallelGzip::new(Vec::new(), Level::Fast).unwrap());
+            fill(&mut tar);
+            tar.into_inner().unwrap().finish().unwrap()
+        };
+        let one = packed(&|tar| append_sparse(tar, "root.img", &sparse, 7).unwrap());
+        let two = packed(&|tar| append_sparse(tar, "root.img", &dense, 7).unwrap());
+        rustix::fs::seek(&sparse, SeekFrom::Start(0)).unwrap();
+        let three = packed(&|tar| append(tar, "root.img", size, &sparse, 7).unwrap());
+        assert!(one == two && one == three);
     }
 }

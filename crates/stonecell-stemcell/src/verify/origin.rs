@@ -1,10 +1,9 @@
 //! The checks over the whole file: its detached signature, and the provenance that names it.
 
-use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::path::Path;
 
-use ring::digest::{Context, SHA256};
+use ring::digest::SHA256;
 use serde_json::Value;
 
 use super::{Checks, Trust, chain};
@@ -36,12 +35,9 @@ impl Origin {
 pub(super) fn check(path: &Path, trust: &Trust, checks: &mut Checks) -> Origin {
     let beside_keys: Vec<VerifyingKey> =
         beside(path, ".pub").iter().filter_map(|path| VerifyingKey::read(path).ok()).collect();
-    // SHA-512 for the signature and SHA-256 for the provenance: the file is read once from the disk and once
-    // from the cache, by two processors.
-    let (signed, sha256) = rayon::join(
-        || signature::verify_file(path, &with(path, ".sig"), trust.key.as_ref()),
-        || sha256_of(path),
-    );
+    let sha256 = signature::digest_of(path, &SHA256);
+    let known = sha256.as_ref().ok().map(AsRef::as_ref);
+    let signed = signature::verify_known(path, &with(path, ".sig"), trust.key.as_ref(), known);
     let signer = signed.as_ref().ok().cloned();
     checks.result(
         "signature",
@@ -51,7 +47,7 @@ pub(super) fn check(path: &Path, trust: &Trust, checks: &mut Checks) -> Origin {
         },
     );
     let key = trust.key.clone().or(signer).or_else(|| beside_keys.into_iter().next());
-    let (origin, result) = provenance_of(path, sha256, key.as_ref());
+    let (origin, result) = provenance_of(path, sha256.map(hex::encode), key.as_ref());
     checks.result("provenance", result);
     origin
 }
@@ -132,17 +128,4 @@ fn judge(actual: &str, statement: &Value, subject: &Value) -> Result<String, Str
         .as_array()
         .map_or(0, Vec::len);
     Ok(format!("names this file (SHA-256 {actual}) and {count} materials"))
-}
-
-pub(crate) fn sha256_of(path: &Path) -> io::Result<String> {
-    let mut file = File::open(path)?;
-    let mut digest = Context::new(&SHA256);
-    let mut buffer = vec![0; 1 << 18];
-    loop {
-        let read = file.read(&mut buffer)?;
-        match buffer.get(..read) {
-            None | Some([]) => return Ok(hex::encode(digest.finish())),
-            Some(bytes) => digest.update(bytes),
-        }
-    }
 }
