@@ -3,7 +3,6 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
@@ -82,9 +81,8 @@ pub fn run(plan: &Plan, progress: &dyn Progress) -> Result<(), BuildError> {
         level: 9,
     })?;
     let blocked: BTreeSet<String> = project.requirements.modules_blocked.iter().cloned().collect();
-    let allow = &project.definition.kernel.modules;
-    if !allow.is_empty() {
-        prune::prune(&root, &kernel_version, allow, &blocked)?;
+    if !project.definition.kernel.modules.is_empty() {
+        prune::prune(&root, &kernel_version, &allowed_modules(plan, &project), &blocked)?;
     }
     let kernel = work.join("vmlinuz");
     take_kernel(&root, &kernel_version, &kernel)?;
@@ -264,6 +262,23 @@ fn harden(project: &Project, root: &Path, progress: &dyn Progress) -> Result<(),
     let tree = RootTree::open(root)?;
     customise::mutable_etc(&tree, &project.definition)?;
     Ok(())
+}
+
+/// The definition's modules, and those of the configuration drives of the infrastructures that have them.
+fn allowed_modules(plan: &Plan, project: &Project) -> Vec<String> {
+    let mut allow = project.definition.kernel.modules.clone();
+    for name in &plan.iaas {
+        allow.extend(
+            match name.as_str() {
+                "azure" => ["isofs", "udf"].as_slice(),
+                "cloudstack" | "openstack" | "softlayer" | "vcloud" | "vsphere" => &["isofs"],
+                _ => &[],
+            }
+            .iter()
+            .map(|module| (*module).to_owned()),
+        );
+    }
+    allow
 }
 
 /// Every control must hold on what was built; else the build is wrong and says where.
