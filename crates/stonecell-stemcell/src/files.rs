@@ -114,6 +114,15 @@ pub fn file(content: &Content, path: &str) -> Result<Option<Vec<u8>>, FilesError
     }
 }
 
+/// The state file systems of a raw disk.
+///
+/// # Errors
+/// [`FilesError`].
+pub fn states(path: &Path) -> Result<Vec<State>, FilesError> {
+    let disk = Disk::open(path)?;
+    Ok(disk.states(&disk.root()?)?)
+}
+
 fn walk_disk<E: From<FilesError>>(
     path: &Path,
     see: &mut dyn FnMut(&Item, &mut dyn Read) -> Result<(), E>,

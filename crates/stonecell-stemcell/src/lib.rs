@@ -2,6 +2,7 @@
 
 pub mod diff;
 pub mod disk;
+pub mod ext4_scan;
 pub mod extract;
 pub mod facts;
 pub mod files;

@@ -13,6 +13,8 @@ use erofs_rs::backend::Image;
 use ext4_view::Ext4;
 use thiserror::Error;
 
+use crate::ext4_scan::{self, Unseen};
+
 /// Why a file system could not be read.
 #[derive(Debug, Error)]
 pub enum TreeError {
@@ -234,6 +236,8 @@ pub struct State {
     pub mount: String,
     /// First byte of its partition.
     pub offset: u64,
+    /// Extended attributes and further names, which [`State::entries`] does not show.
+    pub unseen: Unseen,
     fs: Ext4,
 }
 
@@ -274,14 +278,20 @@ impl State {
     ///
     /// # Errors
     /// When it is not ext4.
-    pub fn open(mount: &str, window: Window) -> Result<Self, TreeError> {
+    pub fn open(mount: &str, mut window: Window) -> Result<Self, TreeError> {
         let offset = window.start;
+        let scanned = ext4_scan::scan(&mut window);
         let fs = Ext4::load(Box::new(window)).map_err(|error| TreeError::Ext4 {
             mount: mount.to_owned(),
             path: "superblock".into(),
             problem: error.to_string(),
         })?;
-        Ok(Self { mount: mount.to_owned(), offset, fs })
+        let unseen = scanned.map_err(|error| TreeError::Ext4 {
+            mount: mount.to_owned(),
+            path: "inode tables".into(),
+            problem: error.to_string(),
+        })?;
+        Ok(Self { mount: mount.to_owned(), offset, unseen, fs })
     }
 
     /// UUID of the file system, as fstab names it.

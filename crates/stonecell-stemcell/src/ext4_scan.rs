@@ -1,0 +1,155 @@
+//! What the ext4 reader does not show: extended attributes and further names of files, found in the inode
+//! tables, so that a copy that lacks them can say so.
+//!
+//! Offsets are those of the kernel's `Documentation/filesystems/ext4`.
+
+use std::io;
+
+use ext4_view::Ext4Read;
+
+/// Where the superblock is.
+const SUPERBLOCK: u64 = 1024;
+/// Inodes below this are the file system's own, but for the second, the top directory.
+const FIRST_INODE: u64 = 11;
+/// Begins the attributes inside of an inode.
+const INLINE_MAGIC: [u8; 4] = 0xea02_0000_u32.to_le_bytes();
+const REGULAR: u16 = 0o100_000;
+
+/// Numbers of inodes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Unseen {
+    /// With extended attributes.
+    pub attributed: u64,
+    /// Regular files with more than one name.
+    pub linked: u64,
+}
+
+/// Reads the inode tables of the file system in `window`.
+///
+/// # Errors
+/// When they cannot be read or contradict each other.
+pub fn scan(window: &mut dyn Ext4Read) -> io::Result<Unseen> {
+    let superblock = bytes(window, SUPERBLOCK, 1024)?;
+    let count = u64::from(u32_at(&superblock, 0)?);
+    let block = 1024_u64 << u32_at(&superblock, 0x18)?.min(6);
+    let first_block = u64::from(u32_at(&superblock, 0x14)?);
+    let per_group = u64::from(u32_at(&superblock, 0x28)?);
+    let inode_size = u64::from(u16_at(&superblock, 0x58)?);
+    let wide = u32_at(&superblock, 0x60)? & 0x80 != 0;
+    let descriptor_size = if wide { u64::from(u16_at(&superblock, 0xfe)?) } else { 32 };
+    let sizes_are_sound = (128..=4096).contains(&inode_size)
+        && (32..=1024).contains(&descriptor_size)
+        && per_group > 0
+        && per_group <= 8 * block;
+    if !sizes_are_sound {
+        return Err(damaged());
+    }
+    let mut unseen = Unseen::default();
+    for group in 0..count.div_ceil(per_group) {
+        let at = (first_block + 1) * block + group * descriptor_size;
+        let descriptor = bytes(window, at, descriptor_size)?;
+        let high = |offset| if wide { u32_at(&descriptor, offset) } else { Ok(0) };
+        let table = u64::from(u32_at(&descriptor, 8)?) | u64::from(high(0x28)?) << 32;
+        // Inodes at the end of the table that were never used are not initialised.
+        let unused = u64::from(u16_at(&descriptor, 0x1c)?);
+        let here = per_group.min(count - group * per_group).saturating_sub(unused);
+        let start = table.checked_mul(block).ok_or_else(damaged)?;
+        for index in 0..here {
+            let number = group * per_group + index + 1;
+            if number >= FIRST_INODE || number == 2 {
+                let inode = bytes(window, start + index * inode_size, inode_size)?;
+                unseen.count(&inode)?;
+            }
+        }
+    }
+    Ok(unseen)
+}
+
+impl Unseen {
+    fn count(&mut self, inode: &[u8]) -> io::Result<()> {
+        let (mode, links) = (u16_at(inode, 0)?, u16_at(inode, 0x1a)?);
+        if links == 0 {
+            return Ok(());
+        }
+        let own_block = u32_at(inode, 0x68)? != 0 || u16_at(inode, 0x76)? != 0;
+        let inline = inode.len() > 130 && {
+            let start = 128 + usize::from(u16_at(inode, 128)?);
+            inode.get(start..).is_some_and(|rest| rest.starts_with(&INLINE_MAGIC))
+        };
+        self.attributed += u64::from(own_block || inline);
+        self.linked += u64::from(mode & 0o170_000 == REGULAR && links > 1);
+        Ok(())
+    }
+}
+
+fn bytes(window: &mut dyn Ext4Read, at: u64, length: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = vec![0; usize::try_from(length).map_err(io::Error::other)?];
+    window.read(at, &mut bytes).map_err(|error| io::Error::other(error.to_string()))?;
+    Ok(bytes)
+}
+
+fn u16_at(bytes: &[u8], at: usize) -> io::Result<u16> {
+    let field = bytes.get(at..).and_then(|rest| rest.first_chunk()).ok_or_else(damaged)?;
+    Ok(u16::from_le_bytes(*field))
+}
+
+fn u32_at(bytes: &[u8], at: usize) -> io::Result<u32> {
+    let field = bytes.get(at..).and_then(|rest| rest.first_chunk()).ok_or_else(damaged)?;
+    Ok(u32::from_le_bytes(*field))
+}
+
+fn damaged() -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, "the inode tables are damaged")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::process::Command;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn image(fill: &dyn Fn(&std::path::Path)) -> Vec<u8> {
+        let dir = tempfile::tempdir().unwrap();
+        let tree = dir.path().join("tree");
+        fs::create_dir(&tree).unwrap();
+        fs::write(tree.join("plain"), "x").unwrap();
+        fill(&tree);
+        let image = dir.path().join("image");
+        let made = Command::new("mke2fs")
+            .args(["-q", "-t", "ext4", "-d"])
+            .args([&tree, &image])
+            .arg("8M")
+            .output()
+            .unwrap();
+        assert!(made.status.success());
+        fs::read(image).unwrap()
+    }
+
+    #[test]
+    fn attributes_and_names_are_counted() {
+        assert_eq!(scan(&mut image(&|_| {})).unwrap(), Unseen::default());
+        let mut bytes = image(&|tree| {
+            fs::hard_link(tree.join("plain"), tree.join("again")).unwrap();
+            for (name, length) in [("short", 4), ("long", 600)] {
+                fs::write(tree.join(name), name).unwrap();
+                let value = "v".repeat(length);
+                let flags = rustix::fs::XattrFlags::empty();
+                rustix::fs::setxattr(tree.join(name), "user.note", value.as_bytes(), flags)
+                    .unwrap();
+            }
+        });
+        assert_eq!(scan(&mut bytes).unwrap(), Unseen { attributed: 2, linked: 1 });
+    }
+
+    proptest! {
+        #[test]
+        fn foreign_bytes_do_not_panic(mut bytes in prop::collection::vec(any::<u8>(), 3000..9000)) {
+            // Few groups, so that the test is quick.
+            bytes[1026..1028].fill(0);
+            let _ = scan(&mut bytes);
+        }
+    }
+}
