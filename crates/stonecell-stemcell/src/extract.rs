@@ -248,3 +248,96 @@ fn at(action: &'static str, item: &Item) -> impl FnOnce(io::Error) -> ExtractErr
     let path = String::from_utf8_lossy(&item.path).into_owned();
     move |source| ExtractError::Entry { action, path, source }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::MetadataExt;
+
+    use flate2::Compression;
+    use flate2::write::GzEncoder;
+    use tar::{Builder, EntryType, Header};
+
+    use super::*;
+
+    /// A stemcell whose image is a tar of these members: name, type, content or target.
+    fn stemcell(dir: &Path, members: &[(&str, EntryType, &str)]) -> PathBuf {
+        let packed = |fill: &dyn Fn(&mut Builder<GzEncoder<Vec<u8>>>)| {
+            let mut tar = Builder::new(GzEncoder::new(Vec::new(), Compression::fast()));
+            fill(&mut tar);
+            tar.into_inner().unwrap().finish().unwrap()
+        };
+        let image = packed(&|tar| {
+            for (name, kind, text) in members {
+                let mut header = Header::new_gnu();
+                header.set_entry_type(*kind);
+                header.set_mode(0o640);
+                header.set_uid(7);
+                header.set_gid(8);
+                header.set_mtime(9);
+                // Written as it is: the tar crate itself refuses some of these names.
+                header.as_old_mut().name[..name.len()].copy_from_slice(name.as_bytes());
+                if kind.is_file() {
+                    header.set_size(text.len() as u64);
+                } else {
+                    header.set_size(0);
+                    header.as_old_mut().linkname[..text.len()].copy_from_slice(text.as_bytes());
+                }
+                if *kind == EntryType::Char {
+                    header.set_device_major(1).unwrap();
+                    header.set_device_minor(3).unwrap();
+                }
+                header.set_cksum();
+                tar.append(&header, if kind.is_file() { text.as_bytes() } else { b"" }).unwrap();
+            }
+        });
+        let path = dir.join("stemcell.tgz");
+        let bytes = packed(&|tar| {
+            let mut header = Header::new_ustar();
+            header.set_size(image.len() as u64);
+            tar.append_data(&mut header, "image", image.as_slice()).unwrap();
+        });
+        fs::write(&path, bytes).unwrap();
+        path
+    }
+
+    #[test]
+    fn a_hostile_tar_writes_nothing_outside_and_leaves_nothing() {
+        use EntryType::{Link, Regular, Symlink};
+        let hostile: [&[(&str, EntryType, &str)]; 6] = [
+            &[("out", Symlink, ".."), ("out/victim", Regular, "bad")],
+            &[("victim", Symlink, "../victim"), ("victim", Regular, "bad")],
+            &[("../victim", Regular, "bad")],
+            &[("/victim", Regular, "bad")],
+            &[("out", Symlink, ".."), ("same", Link, "out/victim")],
+            &[("file", Regular, "a"), ("file", Regular, "b")],
+        ];
+        for members in hostile {
+            let dir = tempfile::tempdir().unwrap();
+            let path = stemcell(dir.path(), members);
+            fs::write(dir.path().join("victim"), "safe").unwrap();
+            let to = dir.path().join("to");
+            assert!(extract(&path, &to, &|_| {}).is_err(), "{members:?}");
+            assert_eq!(fs::read(dir.path().join("victim")).unwrap(), b"safe");
+            assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 2, "{members:?}");
+        }
+    }
+
+    #[test]
+    fn without_privilege_the_copy_is_ones_own_and_says_so() {
+        let dir = tempfile::tempdir().unwrap();
+        let members = [
+            ("file", EntryType::Regular, "text"),
+            ("null", EntryType::Char, ""),
+            ("link", EntryType::Symlink, "file"),
+        ];
+        let path = stemcell(dir.path(), &members);
+        let to = dir.path().join("to");
+        let done = extract_as(&path, &to, false, &|_| {}).unwrap();
+        let file = fs::metadata(to.join("file")).unwrap();
+        assert_eq!(file.uid(), rustix::process::geteuid().as_raw());
+        assert_eq!((file.mode() & 0o7777, file.mtime()), (0o640, 9));
+        assert!(!to.join("null").exists());
+        assert_eq!(done.notes.len(), 2, "{:?}", done.notes);
+        assert_eq!((done.files, done.directories, done.others, done.bytes), (1, 1, 1, 4));
+    }
+}
