@@ -48,7 +48,9 @@ pub struct Files {
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum AccountError {
     /// The id belongs to somebody else.
-    #[error("user {name} wants id {id}, which belongs to {owner}: give another uid in the definition")]
+    #[error(
+        "user {name} wants id {id}, which belongs to {owner}: give another uid in the definition"
+    )]
     TakenId {
         /// Who wants it.
         name: String,
@@ -222,9 +224,6 @@ mod tests {
             add(&mut base(), &[], &[taken], 1),
             Err(AccountError::TakenId { id: 0, .. })
         ));
-        assert!(matches!(
-            add(&mut base(), &[], &[vcap()], 1),
-            Err(AccountError::NoGroup { .. })
-        ));
+        assert!(matches!(add(&mut base(), &[], &[vcap()], 1), Err(AccountError::NoGroup { .. })));
     }
 }

@@ -66,7 +66,9 @@ pub fn sources(project: &Project) -> Result<Sources, AcquireError> {
     let base = &project.definition.base;
     let release = base.release.name();
     let standard = |name: &str| {
-        name == release || name == format!("{release}-updates") || name == format!("{release}-security")
+        name == release
+            || name == format!("{release}-updates")
+            || name == format!("{release}-security")
     };
     let archive = Base {
         distribution: match base.distribution {

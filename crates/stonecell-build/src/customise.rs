@@ -3,8 +3,8 @@
 
 use std::path::PathBuf;
 
-use stonecell_definition::definition::{AddOn, AddOnFile, Content, Mutability};
 use stonecell_definition::Definition;
+use stonecell_definition::definition::{AddOn, AddOnFile, Content, Mutability};
 use stonecell_root::SyntheticFile;
 use thiserror::Error;
 
@@ -33,7 +33,9 @@ pub enum CustomiseError {
         source: std::io::Error,
     },
     /// A file names a user or group that does not exist.
-    #[error("add-on {add_on}: {path} belongs to {kind} {name}, which no package and no definition makes")]
+    #[error(
+        "add-on {add_on}: {path} belongs to {kind} {name}, which no package and no definition makes"
+    )]
     NoOwner {
         /// Which add-on.
         add_on: String,
@@ -45,7 +47,9 @@ pub enum CustomiseError {
         name: String,
     },
     /// A unit that is to be enabled does not exist.
-    #[error("unit {0} is to be enabled, but no package and no add-on brings it: correct [services] or add its package")]
+    #[error(
+        "unit {0} is to be enabled, but no package and no add-on brings it: correct [services] or add its package"
+    )]
     NoUnit(String),
 }
 

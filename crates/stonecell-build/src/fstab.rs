@@ -23,7 +23,8 @@ pub struct StateMount {
 pub fn render(state: &[StateMount]) -> String {
     let mut sorted: Vec<&StateMount> = state.iter().collect();
     sorted.sort_by(|a, b| a.target.cmp(&b.target));
-    let mut text = String::from("# Written by stonecell: state partitions, then what the controls ask for.\n");
+    let mut text =
+        String::from("# Written by stonecell: state partitions, then what the controls ask for.\n");
     for mount in sorted {
         let StateMount { target, fs, uuid, options } = mount;
         let options = if options.is_empty() { "defaults".to_owned() } else { options.join(",") };
@@ -47,6 +48,9 @@ mod tests {
         };
         let text = render(&[mount("/var/log", "b", &[]), mount("/var", "a", &["nodev", "noexec"])]);
         let lines: Vec<&str> = text.lines().skip(1).collect();
-        assert_eq!(lines, ["UUID=a /var ext4 nodev,noexec 0 0", "UUID=b /var/log ext4 defaults 0 0"]);
+        assert_eq!(
+            lines,
+            ["UUID=a /var ext4 nodev,noexec 0 0", "UUID=b /var/log ext4 defaults 0 0"]
+        );
     }
 }

@@ -255,12 +255,12 @@ fn wrap_variant(
             description: &description,
         };
         let mib = u32::try_from(built.disk_bytes >> 20).unwrap_or(u32::MAX);
-        let manifest =
-            |sha1: &str| StemcellManifest::new(definition, *iaas, sha1, mib).to_yaml();
+        let manifest = |sha1: &str| StemcellManifest::new(definition, *iaas, sha1, mib).to_yaml();
         let path = plan.done.join(&file);
         outputs.push(wrap::write(&path, &plan.staging, &members, &image, &name, &manifest)?);
     }
-    for light in definition.output.light.iter().filter(|light| variant.members.contains(&light.iaas))
+    for light in
+        definition.output.light.iter().filter(|light| variant.members.contains(&light.iaas))
     {
         if let Some(manifest) = StemcellManifest::light(definition, light.iaas, &light.reference) {
             let members = Members {
@@ -273,9 +273,14 @@ fn wrap_variant(
             let name = format!("light-{}", manifest::stemcell_name(definition, light.iaas));
             let text = manifest.to_yaml();
             let path = plan.done.join(&file);
-            outputs.push(wrap::write(&path, &plan.staging, &members, &Image::Light, &name, &|_| {
-                text.clone()
-            })?);
+            outputs.push(wrap::write(
+                &path,
+                &plan.staging,
+                &members,
+                &Image::Light,
+                &name,
+                &|_| text.clone(),
+            )?);
         }
     }
     if loose {
@@ -288,10 +293,8 @@ fn wrap_variant(
                 other => return Err(BuildError::Request(format!("unknown disk format {other}"))),
             };
             let from = in_format(format)?;
-            let to = plan.done.join(format!(
-                "{}-{}.{extension}",
-                definition.name, definition.version
-            ));
+            let to =
+                plan.done.join(format!("{}-{}.{extension}", definition.name, definition.version));
             // A second name for the same file: nothing is copied.
             fs::hard_link(&from, &to).map_err(io_at("write", &to))?;
             outputs.push(wrap::output(&to)?);
@@ -304,8 +307,7 @@ fn wrap_variant(
 fn description(common: &Common<'_>, facts: &Facts, built: &BuiltImage) -> Value {
     let definition = &common.project.definition;
     let selection = &common.project.selection;
-    let applied: Vec<&str> =
-        selection.controls.iter().map(|control| control.id.as_str()).collect();
+    let applied: Vec<&str> = selection.controls.iter().map(|control| control.id.as_str()).collect();
     let left_out: Vec<Value> = selection
         .left_out
         .iter()
@@ -346,7 +348,7 @@ fn prove(common: &Common<'_>, facts: &Facts, mut outputs: Vec<Output>) -> Result
         let mut path = output.path.clone().into_os_string();
         path.push(".sig");
         let path = PathBuf::from(path);
-        fs::write(&path, key.sign_file(&output.path)?).map_err(io_at("write", &path))?;
+        fs::write(&path, key.sign_output(output)?).map_err(io_at("write", &path))?;
     }
     let parameters = json!({
         "definition": facts.name,

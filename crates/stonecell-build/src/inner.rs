@@ -24,7 +24,7 @@ use crate::image::{self, Common};
 use crate::plan::Plan;
 use crate::progress::{Event, Progress, Unit};
 use crate::project::Project;
-use crate::tree::RootTree;
+use crate::tree::{Owner, RootTree};
 use crate::{BuildError, customise, packages, vcap};
 
 /// Documentation and translations: nobody reads them in a machine without a login. Copyright files stay.
@@ -82,7 +82,9 @@ pub fn run(plan: &Plan, progress: &dyn Progress) -> Result<(), BuildError> {
     })?;
     let blocked: BTreeSet<String> = project.requirements.modules_blocked.iter().cloned().collect();
     if !project.definition.kernel.modules.is_empty() {
-        prune::prune(&root, &kernel_version, &allowed_modules(plan, &project), &blocked)?;
+        let report =
+            prune::prune(&root, &kernel_version, &allowed_modules(plan, &project), &blocked)?;
+        tell_dpkg(&tree, &kernel_version, &report.kept)?;
     }
     let kernel = work.join("vmlinuz");
     take_kernel(&root, &kernel_version, &kernel)?;
@@ -105,10 +107,7 @@ pub fn run(plan: &Plan, progress: &dyn Progress) -> Result<(), BuildError> {
             .definition
             .sources
             .iter()
-            .map(|file| Source {
-                path: file_name(&file.path),
-                sha256: file.sha256.clone(),
-            })
+            .map(|file| Source { path: file_name(&file.path), sha256: file.sha256.clone() })
             .collect(),
         lock_sha256: hex::encode(Sha256::digest(lock_text.as_bytes())),
         builder_version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -245,7 +244,7 @@ fn furnish(
     for mount in mounts {
         let path = &mount.target;
         if !tree.exists(path) {
-            tree.directory(path, crate::tree::Owner::root(0o755))?;
+            tree.directory(path, Owner::root(0o755))?;
         }
     }
     Ok(os_release)
@@ -262,6 +261,24 @@ fn harden(project: &Project, root: &Path, progress: &dyn Progress) -> Result<(),
     let tree = RootTree::open(root)?;
     customise::mutable_etc(&tree, &project.definition)?;
     Ok(())
+}
+
+/// Tells dpkg which files of the kernel package are left out on purpose (dpkg.cfg(5), `path-exclude`): the
+/// kernel is in the signed boot image, and most modules are not needed. `dpkg -V` then finds nothing missing.
+fn tell_dpkg(tree: &RootTree, version: &str, kept: &BTreeSet<String>) -> Result<(), BuildError> {
+    let mut text = format!(
+        "# Written by stonecell: what this image leaves out of the kernel's package.\n\
+         path-exclude=/boot/vmlinuz-{version}\npath-exclude=/lib/modules/{version}/*\n\
+         path-include=/lib/modules/{version}/modules.*\n"
+    );
+    for module in kept {
+        // File names have `-` or `_`, module names always `_`.
+        text.push_str(&format!(
+            "path-include=/lib/modules/{version}/*/{}.ko*\n",
+            module.replace('_', "[-_]")
+        ));
+    }
+    Ok(tree.write("/etc/dpkg/dpkg.cfg.d/stonecell-kernel", text.as_bytes(), Owner::root(0o644))?)
 }
 
 /// The definition's modules, and those of the configuration drives of the infrastructures that have them.
@@ -346,11 +363,8 @@ fn take_kernel(root: &Path, version: &str, to: &Path) -> Result<(), BuildError> 
 
 /// The UEFI stub out of its package, which is not installed.
 fn stub(plan: &Plan, lock: &Lock) -> Result<Vec<u8>, BuildError> {
-    let package = lock
-        .tool
-        .iter()
-        .find(|package| package.name == STUB_PACKAGE)
-        .ok_or(BuildError::NoStub)?;
+    let package =
+        lock.tool.iter().find(|package| package.name == STUB_PACKAGE).ok_or(BuildError::NoStub)?;
     let path = Cache::open(&plan.cache)?.deb(&package.sha256);
     let bytes = fs::read(&path).map_err(io_at("read", &path))?;
     if hex::encode(Sha256::digest(&bytes)) != package.sha256 {

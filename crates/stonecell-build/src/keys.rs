@@ -114,7 +114,8 @@ pub fn choose(definition: &Definition, development: Option<&Path>) -> Result<Key
     let files = KeyFiles {
         stemcell: stemcell.ok_or(KeysError::Missing("stemcell_key"))?,
         secure_boot_key: key.ok_or(KeysError::Missing("secure_boot key"))?,
-        secure_boot_certificate: certificate.ok_or(KeysError::Missing("secure_boot certificate"))?,
+        secure_boot_certificate: certificate
+            .ok_or(KeysError::Missing("secure_boot certificate"))?,
         development: made.is_some(),
     };
     // Read them now: a build must not run for seconds to find that it cannot sign.

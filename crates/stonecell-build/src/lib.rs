@@ -46,7 +46,9 @@ pub enum BuildError {
     #[error("the package cache cannot be used")]
     Cache(#[from] stonecell_packages::CacheError),
     /// The initrd's program is not there.
-    #[error("cannot find stonecell-init beside this program or in libexec: run `make build`, or set STONECELL_INIT")]
+    #[error(
+        "cannot find stonecell-init beside this program or in libexec: run `make build`, or set STONECELL_INIT"
+    )]
     NoInit,
     /// The fast form of a package.
     #[error("a package cannot be read")]
@@ -91,7 +93,10 @@ pub enum BuildError {
     #[error("expected one kernel in the root, found {}: correct [kernel] package", if .0.is_empty() { "none".to_owned() } else { .0.join(", ") })]
     Kernels(Vec<String>),
     /// The lock has no stub.
-    #[error("the lock has no {}, which carries the UEFI stub: run `stonecell lock` again", archive::STUB_PACKAGE)]
+    #[error(
+        "the lock has no {}, which carries the UEFI stub: run `stonecell lock` again",
+        archive::STUB_PACKAGE
+    )]
     NoStub,
     /// dpkg -l failed.
     #[error("dpkg -l fails in the finished root:\n{}", .0.join("\n"))]

@@ -86,7 +86,10 @@ pub fn build(
         done: PathBuf::new(),
         memory: request.work_dir.is_none() && available_memory() >= MEMORY_FOR_TMPFS,
         iaas: chosen(&request.iaas, project.definition.output.iaas.iter().map(|i| i.name())),
-        formats: chosen(&request.formats, project.definition.output.formats.iter().map(format_name)),
+        formats: chosen(
+            &request.formats,
+            project.definition.output.formats.iter().map(format_name),
+        ),
         stemcell_key: absolute(&keys.stemcell)?,
         secure_boot_key: absolute(&keys.secure_boot_key)?,
         secure_boot_certificate: absolute(&keys.secure_boot_certificate)?,
@@ -118,8 +121,7 @@ pub fn build(
 
 /// Runs the inside with `plan` completed by the staging directory.
 fn inside(base: &Plan, staging: &Staging, request: &BuildRequest) -> Result<(), BuildError> {
-    let plan =
-        Plan { staging: staging.dir.clone(), done: staging.done.clone(), ..base.clone() };
+    let plan = Plan { staging: staging.dir.clone(), done: staging.done.clone(), ..base.clone() };
     let path = staging.dir.join("plan.json");
     let text = serde_json::to_vec(&plan).map_err(BuildError::Json)?;
     fs::write(&path, text).map_err(io_at("write", &path))?;
@@ -150,15 +152,14 @@ impl Staging {
     fn new(work: &Path, out: &Path) -> Result<Self, BuildError> {
         fs::create_dir_all(work).map_err(io_at("make", work))?;
         let make = |parent: &Path, prefix: &str| {
-            tempfile::Builder::new().prefix(prefix).tempdir_in(parent).map_err(io_at("make a directory in", parent))
+            tempfile::Builder::new()
+                .prefix(prefix)
+                .tempdir_in(parent)
+                .map_err(io_at("make a directory in", parent))
         };
         let dir = make(work, ".stonecell-work-")?;
         let done = make(out, ".stonecell-done-")?;
-        Ok(Self {
-            dir: dir.path().to_owned(),
-            done: done.path().to_owned(),
-            _guards: [dir, done],
-        })
+        Ok(Self { dir: dir.path().to_owned(), done: done.path().to_owned(), _guards: [dir, done] })
     }
 }
 

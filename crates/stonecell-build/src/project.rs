@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 
 use jiff::civil::Date;
 use sha2::{Digest, Sha256};
-use stonecell_controls::{Catalogue, CatalogueErrors, Context, OptOut, Requirements, SelectError, Selection};
+use stonecell_controls::{
+    Catalogue, CatalogueErrors, Context, OptOut, Requirements, SelectError, Selection,
+};
 use stonecell_definition::lock::Lock;
 use stonecell_definition::{Definition, DefinitionErrors, Disk, load};
 use thiserror::Error;

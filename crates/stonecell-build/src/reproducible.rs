@@ -36,7 +36,9 @@ pub fn compare(first: &Path, second: &Path) -> Result<Vec<String>, BuildError> {
 /// The first byte that differs, and how many differ.
 fn difference(first: &Path, second: &Path) -> Result<Option<String>, BuildError> {
     let open = |path: &Path| {
-        File::open(path).map(|file| BufReader::with_capacity(1 << 20, file)).map_err(io_at("read", path))
+        File::open(path)
+            .map(|file| BufReader::with_capacity(1 << 20, file))
+            .map_err(io_at("read", path))
     };
     let (mut a, mut b) = (open(first)?, open(second)?);
     let (mut left, mut right) = (vec![0; 1 << 20], vec![0; 1 << 20]);
@@ -85,10 +87,10 @@ mod tests {
         fs::write(a.join("disk"), "0123456789").unwrap();
         fs::write(b.join("disk"), "01234x67890").unwrap();
         fs::write(a.join("alone"), "").unwrap();
-        assert_eq!(compare(&a, &b).unwrap(), [
-            "alone: only one build made it",
-            "disk: 3 bytes differ, the first at 5",
-        ]);
+        assert_eq!(
+            compare(&a, &b).unwrap(),
+            ["alone: only one build made it", "disk: 3 bytes differ, the first at 5",]
+        );
         fs::remove_file(a.join("alone")).unwrap();
         fs::copy(a.join("disk"), b.join("disk")).unwrap();
         assert!(compare(&a, &b).unwrap().is_empty());

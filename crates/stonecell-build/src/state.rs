@@ -106,9 +106,10 @@ mod tests {
         fs::set_permissions(root.join("var/log"), fs::Permissions::from_mode(0o2755)).unwrap();
         let targets = ["/var".to_owned(), "/var/log".to_owned(), "/home".to_owned()];
         let trees = split(&root, &targets, &into).unwrap();
-        assert_eq!(trees.iter().map(|t| t.target.as_str()).collect::<Vec<_>>(), [
-            "/home", "/var", "/var/log"
-        ]);
+        assert_eq!(
+            trees.iter().map(|t| t.target.as_str()).collect::<Vec<_>>(),
+            ["/home", "/var", "/var/log"]
+        );
         assert!(into.join("var/a").exists() && into.join("var-log/b").exists());
         assert_eq!(fs::read_dir(into.join("var/log")).unwrap().count(), 0);
         assert_eq!(fs::metadata(into.join("var/log")).unwrap().mode() & 0o7777, 0o2755);

@@ -79,9 +79,7 @@ impl RootTree {
     /// When it is missing or not UTF-8.
     pub fn read(&self, path: &str) -> Result<String, TreeError> {
         let fail = |source| TreeError { action: "read", path: path.to_owned(), source };
-        let file = self
-            .resolve(path, OFlags::RDONLY)
-            .map_err(|error| fail(error.into()))?;
+        let file = self.resolve(path, OFlags::RDONLY).map_err(|error| fail(error.into()))?;
         io::read_to_string(std::fs::File::from(file)).map_err(fail)
     }
 
@@ -111,8 +109,11 @@ impl RootTree {
     /// # Errors
     /// [`TreeError`].
     pub fn link(&self, path: &str, target: &str) -> Result<(), TreeError> {
-        let fail =
-            |error: Errno| TreeError { action: "link", path: path.to_owned(), source: error.into() };
+        let fail = |error: Errno| TreeError {
+            action: "link",
+            path: path.to_owned(),
+            source: error.into(),
+        };
         let (parent, name) = self.parent(path).map_err(fail)?;
         remove(&parent, &name).map_err(fail)?;
         symlinkat(target, &parent, &name).map_err(fail)

@@ -34,7 +34,9 @@ pub enum VcapError {
         source: std::io::Error,
     },
     /// A program is not the one that the definition names.
-    #[error("agent: {path} has SHA-256 {found}, the definition expects {expected}: fetch it again or correct [agent]")]
+    #[error(
+        "agent: {path} has SHA-256 {found}, the definition expects {expected}: fetch it again or correct [agent]"
+    )]
     Digest {
         /// On this host.
         path: PathBuf,
@@ -227,10 +229,7 @@ const SCRIPTS: [(&str, &str); 5] = [
          printf '%s\\n' \"/var/vcap/data/sys/log/*.log /var/vcap/data/sys/log/*/*.log {\" '  missingok' '  rotate 7' \\\n\
          '  compress' '  delaycompress' '  copytruncate' \"  size=$1\" '}' > /run/stonecell/logrotate-vcap\n",
     ),
-    (
-        "restart_networking",
-        "#!/bin/sh\nexec systemctl restart systemd-networkd.service\n",
-    ),
+    ("restart_networking", "#!/bin/sh\nexec systemctl restart systemd-networkd.service\n"),
     (
         "bosh-start-logging-and-auditing",
         "#!/bin/sh\n# Logging and auditing start with the machine, on partitions of their own.\n\

@@ -1,8 +1,13 @@
-//! What the ext4 reader does not show: extended attributes and further names of files, found in the inode
-//! tables, so that a copy that lacks them can say so.
+//! What the ext4 reader does not show, read from the inode tables: extended attributes, and which files have
+//! several names.
 //!
-//! Offsets are those of the kernel's `Documentation/filesystems/ext4`.
+//! Offsets are those of the kernel's `Documentation/filesystems/ext4`. Paths of the few inodes found come from
+//! `debugfs`.
 
+mod attributes;
+mod names;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 
 use ext4_view::Ext4Read;
@@ -11,18 +16,21 @@ use ext4_view::Ext4Read;
 const SUPERBLOCK: u64 = 1024;
 /// Inodes below this are the file system's own, but for the second, the top directory.
 const FIRST_INODE: u64 = 11;
-/// Begins the attributes inside of an inode.
-const INLINE_MAGIC: [u8; 4] = 0xea02_0000_u32.to_le_bytes();
 const REGULAR: u16 = 0o100_000;
 
-/// Numbers of inodes.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+/// Extended attributes by full name.
+pub type Attributes = BTreeMap<Vec<u8>, Vec<u8>>;
+
+/// What was found, by inode.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Unseen {
-    /// With extended attributes.
-    pub attributed: u64,
+    /// Extended attributes of those inodes that have any.
+    pub attributes: BTreeMap<u64, Attributes>,
     /// Regular files with more than one name.
-    pub linked: u64,
+    pub linked: BTreeSet<u64>,
 }
+
+pub use names::names;
 
 /// Reads the inode tables of the file system in `window`.
 ///
@@ -58,7 +66,7 @@ pub fn scan(window: &mut dyn Ext4Read) -> io::Result<Unseen> {
             let number = group * per_group + index + 1;
             if number >= FIRST_INODE || number == 2 {
                 let inode = bytes(window, start + index * inode_size, inode_size)?;
-                unseen.count(&inode)?;
+                unseen.take(number, &inode, block, window)?;
             }
         }
     }
@@ -66,19 +74,36 @@ pub fn scan(window: &mut dyn Ext4Read) -> io::Result<Unseen> {
 }
 
 impl Unseen {
-    fn count(&mut self, inode: &[u8]) -> io::Result<()> {
+    fn take(
+        &mut self,
+        number: u64,
+        inode: &[u8],
+        block: u64,
+        window: &mut dyn Ext4Read,
+    ) -> io::Result<()> {
         let (mode, links) = (u16_at(inode, 0)?, u16_at(inode, 0x1a)?);
         if links == 0 {
             return Ok(());
         }
-        let own_block = u32_at(inode, 0x68)? != 0 || u16_at(inode, 0x76)? != 0;
-        let inline = inode.len() > 130 && {
-            let start = 128 + usize::from(u16_at(inode, 128)?);
-            inode.get(start..).is_some_and(|rest| rest.starts_with(&INLINE_MAGIC))
-        };
-        self.attributed += u64::from(own_block || inline);
-        self.linked += u64::from(mode & 0o170_000 == REGULAR && links > 1);
+        let mut found = attributes::in_inode(inode)?;
+        let own_block = u64::from(u32_at(inode, 0x68)?) | u64::from(u16_at(inode, 0x76)?) << 32;
+        if own_block != 0 {
+            let at = own_block.checked_mul(block).ok_or_else(damaged)?;
+            found.extend(attributes::in_block(&bytes(window, at, block)?)?);
+        }
+        if !found.is_empty() {
+            self.attributes.insert(number, found);
+        }
+        if mode & 0o170_000 == REGULAR && links > 1 {
+            self.linked.insert(number);
+        }
         Ok(())
+    }
+
+    /// Every inode that was found.
+    #[must_use]
+    pub fn inodes(&self) -> BTreeSet<u64> {
+        self.attributes.keys().chain(&self.linked).copied().collect()
     }
 }
 
@@ -129,19 +154,49 @@ mod tests {
     }
 
     #[test]
-    fn attributes_and_names_are_counted() {
+    fn attributes_lists_and_names_are_found() {
         assert_eq!(scan(&mut image(&|_| {})).unwrap(), Unseen::default());
-        let mut bytes = image(&|tree| {
+        let long = "v".repeat(600);
+        let list = [
+            [2, 0, 0, 0].as_slice(),
+            &[1, 0, 7, 0, 255, 255, 255, 255],
+            &[2, 0, 4, 0, 42, 0, 0, 0],
+            &[4, 0, 5, 0, 255, 255, 255, 255],
+            &[16, 0, 5, 0, 255, 255, 255, 255],
+            &[32, 0, 1, 0, 255, 255, 255, 255],
+        ]
+        .concat();
+        let bytes = image(&|tree| {
             fs::hard_link(tree.join("plain"), tree.join("again")).unwrap();
-            for (name, length) in [("short", 4), ("long", 600)] {
+            let flags = rustix::fs::XattrFlags::empty();
+            for (name, attribute, value) in [
+                ("short", "user.note", b"kept".as_slice()),
+                ("long", "user.note", long.as_bytes()),
+                ("list", "system.posix_acl_access", &list),
+            ] {
                 fs::write(tree.join(name), name).unwrap();
-                let value = "v".repeat(length);
-                let flags = rustix::fs::XattrFlags::empty();
-                rustix::fs::setxattr(tree.join(name), "user.note", value.as_bytes(), flags)
-                    .unwrap();
+                rustix::fs::setxattr(tree.join(name), attribute, value, flags).unwrap();
             }
         });
-        assert_eq!(scan(&mut bytes).unwrap(), Unseen { attributed: 2, linked: 1 });
+        let file = tempfile::NamedTempFile::new().unwrap();
+        // As a partition: behind something else.
+        fs::write(file.path(), [vec![0; 4096], bytes.clone()].concat()).unwrap();
+        let unseen = scan(&mut bytes.clone()).unwrap();
+        let names = names(file.as_file(), 4096, &unseen.inodes()).unwrap();
+        let mut found: BTreeMap<String, Attributes> = BTreeMap::new();
+        let mut linked = Vec::new();
+        for (path, inode) in names {
+            let path = String::from_utf8(path).unwrap();
+            if unseen.linked.contains(&inode) {
+                linked.push(path.clone());
+            }
+            found.insert(path, unseen.attributes.get(&inode).cloned().unwrap_or_default());
+        }
+        assert_eq!(linked, ["/again", "/plain"]);
+        let one = |name: &str, value: &[u8]| BTreeMap::from([(name.into(), value.to_vec())]);
+        assert_eq!(found["/short"], one("user.note", b"kept"));
+        assert_eq!(found["/long"], one("user.note", long.as_bytes()));
+        assert_eq!(found["/list"], one("system.posix_acl_access", &list));
     }
 
     proptest! {

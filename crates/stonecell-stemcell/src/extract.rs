@@ -14,9 +14,8 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use thiserror::Error;
 
-use crate::ext4_scan::Unseen;
 use crate::files::{self, FilesError, Item, What};
-use crate::open::{Content, OpenError};
+use crate::open::OpenError;
 use crate::outputs;
 use crate::progress::{Event, Progress};
 use crate::tree::Kind;
@@ -127,27 +126,9 @@ fn extract_as(
         done: Extracted { directory: dir.to_owned(), ..Extracted::default() },
     };
     files::walk(&opened.content, &mut |item, data| writer.item(item, data))?;
-    let mut done = writer.finish()?;
-    done.notes.extend(unseen(&opened.content)?);
+    let done = writer.finish()?;
     fs::rename(&tree, dir).map_err(fail("put the tree in place at", dir))?;
     Ok(done)
-}
-
-/// What the state file systems have and the copy lacks.
-fn unseen(content: &Content) -> Result<Vec<String>, ExtractError> {
-    let Content::Disk(path) = content else { return Ok(Vec::new()) };
-    let states = files::states(path)?;
-    let lacking = states.iter().filter(|state| state.unseen != Unseen::default());
-    Ok(lacking
-        .map(|state| {
-            let Unseen { attributed, linked } = state.unseen;
-            format!(
-                "{}: extended attributes of {attributed} files were not kept, {linked} files with several \
-                 names were written once for each",
-                state.mount
-            )
-        })
-        .collect())
 }
 
 struct Writer {

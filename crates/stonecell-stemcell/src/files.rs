@@ -114,15 +114,6 @@ pub fn file(content: &Content, path: &str) -> Result<Option<Vec<u8>>, FilesError
     }
 }
 
-/// The state file systems of a raw disk.
-///
-/// # Errors
-/// [`FilesError`].
-pub fn states(path: &Path) -> Result<Vec<State>, FilesError> {
-    let disk = Disk::open(path)?;
-    Ok(disk.states(&disk.root()?)?)
-}
-
 fn walk_disk<E: From<FilesError>>(
     path: &Path,
     see: &mut dyn FnMut(&Item, &mut dyn Read) -> Result<(), E>,
@@ -130,17 +121,18 @@ fn walk_disk<E: From<FilesError>>(
     let disk = Disk::open(path).map_err(FilesError::from)?;
     let root = disk.root().map_err(FilesError::from)?;
     let states = disk.states(&root).map_err(FilesError::from)?;
-    let mut links: HashMap<u64, Vec<u8>> = HashMap::new();
+    let mut links: HashMap<(u64, u64), Vec<u8>> = HashMap::new();
     for (entry, state) in merge(&root, &states)? {
-        let what = match (&entry.kind, state) {
-            (Kind::File { .. }, None) if entry.links > 1 => match links.get(&entry.inode) {
+        let file = (state.map_or(0, |state| state.offset), entry.inode);
+        let what = match &entry.kind {
+            Kind::File { .. } if entry.links > 1 => match links.get(&file) {
                 Some(first) => What::Same { first: first.clone() },
                 None => {
-                    links.insert(entry.inode, entry.path.clone());
+                    links.insert(file, entry.path.clone());
                     What::Own(entry.kind.clone())
                 }
             },
-            (kind, _) => What::Own(kind.clone()),
+            kind => What::Own(kind.clone()),
         };
         let item = Item {
             path: entry.path.clone(),

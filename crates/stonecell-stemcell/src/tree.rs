@@ -78,7 +78,7 @@ pub struct Entry {
     pub attributes: BTreeMap<Vec<u8>, Vec<u8>>,
     /// Equal for the names of one file.
     pub inode: u64,
-    /// Number of names.
+    /// Number of names; of an ext4 file with several, at least two.
     pub links: u32,
     /// Time of the last change, seconds since 1970.
     pub time: i64,
@@ -236,8 +236,10 @@ pub struct State {
     pub mount: String,
     /// First byte of its partition.
     pub offset: u64,
-    /// Extended attributes and further names, which [`State::entries`] does not show.
-    pub unseen: Unseen,
+    /// What the reader does not show.
+    unseen: Unseen,
+    /// Paths of what it does not show, in the file system.
+    unseen_names: BTreeMap<Vec<u8>, u64>,
     fs: Ext4,
 }
 
@@ -280,18 +282,21 @@ impl State {
     /// When it is not ext4.
     pub fn open(mount: &str, mut window: Window) -> Result<Self, TreeError> {
         let offset = window.start;
-        let scanned = ext4_scan::scan(&mut window);
+        let scanned = ext4_scan::scan(&mut window).and_then(|unseen| {
+            let names = ext4_scan::names(&window.disk, offset, &unseen.inodes())?;
+            Ok((unseen, names))
+        });
         let fs = Ext4::load(Box::new(window)).map_err(|error| TreeError::Ext4 {
             mount: mount.to_owned(),
             path: "superblock".into(),
             problem: error.to_string(),
         })?;
-        let unseen = scanned.map_err(|error| TreeError::Ext4 {
+        let (unseen, unseen_names) = scanned.map_err(|error| TreeError::Ext4 {
             mount: mount.to_owned(),
             path: "inode tables".into(),
             problem: error.to_string(),
         })?;
-        Ok(Self { mount: mount.to_owned(), offset, unseen, fs })
+        Ok(Self { mount: mount.to_owned(), offset, unseen, unseen_names, fs })
     }
 
     /// UUID of the file system, as fstab names it.
@@ -352,15 +357,16 @@ impl State {
             Kind::Fifo
         };
         let full = if path == "/" { self.mount.clone() } else { format!("{}{path}", self.mount) };
+        let inode = self.unseen_names.get(path.as_bytes()).copied().unwrap_or(0);
         Ok(Entry {
             path: full.into_bytes(),
             kind,
             mode: u32::from(metadata.mode()) & 0o7777,
             uid: metadata.uid(),
             gid: metadata.gid(),
-            attributes: BTreeMap::new(),
-            inode: 0,
-            links: 1,
+            attributes: self.unseen.attributes.get(&inode).cloned().unwrap_or_default(),
+            inode,
+            links: if self.unseen.linked.contains(&inode) { 2 } else { 1 },
             time: metadata.modified().seconds(),
         })
     }

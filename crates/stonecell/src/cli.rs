@@ -18,33 +18,33 @@ Exit codes:
 /// Build, prove and boot hardened, immutable OS images (stemcells).
 #[derive(Debug, Parser)]
 #[command(name = "stonecell", version, propagate_version = true, after_help = EXIT_CODES)]
-pub struct Cli {
+pub(crate) struct Cli {
     #[command(flatten)]
-    pub global: Global,
+    pub(crate) global: Global,
     #[command(subcommand)]
-    pub command: Command,
+    pub(crate) command: Command,
 }
 
 /// Options that every command takes.
 #[derive(Debug, Args)]
-pub struct Global {
+pub(crate) struct Global {
     /// Print facts and errors as JSON.
     #[arg(long, global = true)]
-    pub json: bool,
+    pub(crate) json: bool,
     /// Say less: no progress, only results and errors.
     #[arg(long, short, global = true)]
-    pub quiet: bool,
+    pub(crate) quiet: bool,
     /// When to use colour.
     #[arg(long, global = true, value_enum, default_value_t = Colour::Auto)]
-    pub color: Colour,
+    pub(crate) color: Colour,
     /// Where packages and indexes are kept between runs [default: $XDG_CACHE_HOME/stonecell].
     #[arg(long, global = true, env = "STONECELL_CACHE", value_name = "DIR")]
-    pub cache: Option<PathBuf>,
+    pub(crate) cache: Option<PathBuf>,
 }
 
 /// When to colour output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Colour {
+pub(crate) enum Colour {
     /// On a terminal, unless `NO_COLOR` is set.
     Auto,
     /// Always.
@@ -55,7 +55,7 @@ pub enum Colour {
 
 /// What to do.
 #[derive(Debug, Subcommand)]
-pub enum Command {
+pub(crate) enum Command {
     /// Check a definition: fields, roles, contradictions, opt-outs, keys.
     Check(CheckArgs),
     /// Verify the archive's signatures, resolve packages, pin every one in a lock file.
@@ -96,151 +96,151 @@ pub enum Command {
 
 /// Arguments of `check`.
 #[derive(Debug, Args)]
-pub struct CheckArgs {
+pub(crate) struct CheckArgs {
     /// The definition (TOML).
-    pub definition: PathBuf,
+    pub(crate) definition: PathBuf,
 }
 
 /// Arguments of `lock`.
 #[derive(Debug, Args)]
-pub struct LockArgs {
+pub(crate) struct LockArgs {
     /// The definition (TOML).
-    pub definition: PathBuf,
+    pub(crate) definition: PathBuf,
     /// Where to write the lock [default: beside the definition, `.lock` for `.toml`].
     #[arg(long, short, value_name = "FILE")]
-    pub output: Option<PathBuf>,
+    pub(crate) output: Option<PathBuf>,
     /// Resolve and report what would change, but write nothing.
     #[arg(long)]
-    pub dry_run: bool,
+    pub(crate) dry_run: bool,
     /// Connections at once.
     #[arg(long, default_value_t = 8, value_name = "N")]
-    pub jobs: usize,
+    pub(crate) jobs: usize,
 }
 
 /// Arguments of `build`.
 #[derive(Debug, Args)]
-pub struct BuildArgs {
+pub(crate) struct BuildArgs {
     /// The definition (TOML).
-    pub definition: PathBuf,
+    pub(crate) definition: PathBuf,
     /// Directory for the results; made when missing. They appear by rename, all or none.
     #[arg(long, short, value_name = "DIR")]
-    pub out: PathBuf,
+    pub(crate) out: PathBuf,
     /// The lock [default: beside the definition, `.lock` for `.toml`].
     #[arg(long, value_name = "FILE")]
-    pub lock: Option<PathBuf>,
+    pub(crate) lock: Option<PathBuf>,
     /// Infrastructures to wrap for, instead of the definition's.
     #[arg(long, value_delimiter = ',', value_name = "NAME,...")]
-    pub iaas: Vec<String>,
+    pub(crate) iaas: Vec<String>,
     /// Loose disk images to write, instead of the definition's (raw, qcow2, vhd, vmdk).
     #[arg(long, value_delimiter = ',', value_name = "NAME,...")]
-    pub format: Vec<String>,
+    pub(crate) format: Vec<String>,
     /// Build twice in different places and compare every output byte for byte.
     #[arg(long)]
-    pub check_reproducible: bool,
+    pub(crate) check_reproducible: bool,
     /// Say what would be built and fetched, but do nothing.
     #[arg(long)]
-    pub dry_run: bool,
+    pub(crate) dry_run: bool,
     /// Directory for the work [default: a tmpfs when memory allows, else the output directory].
     #[arg(long, value_name = "DIR")]
-    pub work_dir: Option<PathBuf>,
+    pub(crate) work_dir: Option<PathBuf>,
     /// Connections at once while fetching.
     #[arg(long, default_value_t = 8, value_name = "N")]
-    pub jobs: usize,
+    pub(crate) jobs: usize,
 }
 
 /// Arguments of `inspect`.
 #[derive(Debug, Args)]
-pub struct InspectArgs {
+pub(crate) struct InspectArgs {
     /// Stemcell (.tgz), disk image, or the output directory of a build.
-    pub path: PathBuf,
+    pub(crate) path: PathBuf,
 }
 
 /// Arguments of `verify`.
 #[derive(Debug, Args)]
-pub struct VerifyArgs {
+pub(crate) struct VerifyArgs {
     /// Stemcell (.tgz), disk image, or the output directory of a build.
-    pub path: PathBuf,
+    pub(crate) path: PathBuf,
     /// Public key (OpenSSH) that must have signed the stemcell.
     #[arg(long, value_name = "FILE")]
-    pub key: Option<PathBuf>,
+    pub(crate) key: Option<PathBuf>,
     /// Certificate (PEM) that must have signed the boot image.
     #[arg(long, value_name = "FILE")]
-    pub certificate: Option<PathBuf>,
+    pub(crate) certificate: Option<PathBuf>,
 }
 
 /// Arguments of `diff`.
 #[derive(Debug, Args)]
-pub struct DiffArgs {
+pub(crate) struct DiffArgs {
     /// The older stemcell.
-    pub old: PathBuf,
+    pub(crate) old: PathBuf,
     /// The newer stemcell.
-    pub new: PathBuf,
+    pub(crate) new: PathBuf,
     /// Exit with 5 when they differ.
     #[arg(long)]
-    pub exit_code: bool,
+    pub(crate) exit_code: bool,
 }
 
 /// Arguments of `extract`.
 #[derive(Debug, Args)]
-pub struct ExtractArgs {
+pub(crate) struct ExtractArgs {
     /// Stemcell (.tgz) or disk image.
-    pub stemcell: PathBuf,
+    pub(crate) stemcell: PathBuf,
     /// Directory to write; must be empty or absent.
-    pub dir: PathBuf,
+    pub(crate) dir: PathBuf,
 }
 
 /// Arguments of `boot`.
 #[derive(Debug, Args)]
-pub struct BootArgs {
+pub(crate) struct BootArgs {
     /// Stemcell (.tgz), disk image, or the output directory of a build.
-    pub path: PathBuf,
+    pub(crate) path: PathBuf,
     /// Forward a local port to the machine's SSH port and print how to connect.
     #[arg(long)]
-    pub ssh: bool,
+    pub(crate) ssh: bool,
     /// Throw away what the machine writes (the default unless --state is given).
     #[arg(long, conflicts_with = "state")]
-    pub snapshot: bool,
+    pub(crate) snapshot: bool,
     /// Keep what the machine writes in this qcow2 overlay; made when missing.
     #[arg(long, value_name = "FILE")]
-    pub state: Option<PathBuf>,
+    pub(crate) state: Option<PathBuf>,
     /// Firmware with Secure Boot on, trusting the certificate of --certificate or of the build.
     #[arg(long)]
-    pub secure_boot: bool,
+    pub(crate) secure_boot: bool,
     /// Certificate (PEM) to enrol for Secure Boot.
     #[arg(long, value_name = "FILE")]
-    pub certificate: Option<PathBuf>,
+    pub(crate) certificate: Option<PathBuf>,
     /// Memory in MiB.
     #[arg(long, default_value_t = 1024, value_name = "MIB")]
-    pub memory: u32,
+    pub(crate) memory: u32,
     /// Processors.
     #[arg(long, default_value_t = 2, value_name = "N")]
-    pub cpus: u32,
+    pub(crate) cpus: u32,
     /// End the machine after this many seconds.
     #[arg(long, value_name = "SECONDS")]
-    pub timeout: Option<u64>,
+    pub(crate) timeout: Option<u64>,
     /// Print the QEMU command line, but do not start it.
     #[arg(long)]
-    pub dry_run: bool,
+    pub(crate) dry_run: bool,
 }
 
 /// Arguments of `controls`.
 #[derive(Debug, Args)]
-pub struct ControlsArgs {
+pub(crate) struct ControlsArgs {
     /// Say which controls apply to this definition, and why others do not.
     #[arg(long, value_name = "FILE")]
-    pub definition: Option<PathBuf>,
+    pub(crate) definition: Option<PathBuf>,
     /// Print only this control, whole.
-    pub id: Option<String>,
+    pub(crate) id: Option<String>,
 }
 
 /// Arguments of `keys`.
 #[derive(Debug, Args)]
-pub struct KeysArgs {
+pub(crate) struct KeysArgs {
     /// Directory for the keys (0700); nothing that exists is overwritten.
-    pub dir: PathBuf,
+    pub(crate) dir: PathBuf,
     /// Mark them as development keys, so that nobody takes them for real ones.
     #[arg(long, required = true)]
-    pub development: bool,
+    pub(crate) development: bool,
 }
 
 #[cfg(test)]

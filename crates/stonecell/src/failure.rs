@@ -12,7 +12,7 @@ use stonecell_definition::{DefinitionError, DefinitionErrors};
 
 /// What went wrong, as the exit code tells it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Class {
+pub(crate) enum Class {
     /// The operation failed.
     Failed = 1,
     /// The definition or the lock is wrong.
@@ -29,25 +29,25 @@ pub enum Class {
 
 /// A failure on its way to the user.
 #[derive(Debug)]
-pub struct Failure {
+pub(crate) struct Failure {
     class: Class,
     error: Box<dyn Error + Send + Sync>,
 }
 
 impl Failure {
     /// A failure of class `class`.
-    pub fn new(class: Class, error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+    pub(crate) fn new(class: Class, error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         Self { class, error: error.into() }
     }
 
     /// The exit code.
     #[must_use]
-    pub fn code(&self) -> ExitCode {
+    pub(crate) fn code(&self) -> ExitCode {
         ExitCode::from(self.class as u8)
     }
 
     /// Prints it on standard error: with its causes for people, as one object for programs.
-    pub fn print(&self, json: bool, colour: bool) {
+    pub(crate) fn print(&self, json: bool, colour: bool) {
         if json {
             let definition = self.definition().map(|errors| json!(errors));
             let mut causes = Vec::new();

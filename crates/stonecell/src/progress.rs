@@ -9,7 +9,7 @@ use stonecell_build::progress::{Event, Progress, Unit};
 
 /// Shows events on standard error.
 #[derive(Debug)]
-pub struct Reporter {
+pub(crate) struct Reporter {
     style: Style,
     state: Mutex<State>,
 }
@@ -31,7 +31,7 @@ struct State {
 impl Reporter {
     /// Bars when standard error is a terminal, lines when not, nothing when `quiet`.
     #[must_use]
-    pub fn new(quiet: bool) -> Self {
+    pub(crate) fn new(quiet: bool) -> Self {
         let style = match (quiet, std::io::stderr().is_terminal()) {
             (true, _) => Style::Silent,
             (false, true) => Style::Bars,
@@ -42,7 +42,7 @@ impl Reporter {
     }
 
     /// Ends the phase that is shown.
-    pub fn finish(&self) {
+    pub(crate) fn finish(&self) {
         if let Ok(mut state) = self.state.lock() {
             self.end_phase(&mut state);
         }

@@ -9,18 +9,18 @@ use crate::progress::Reporter;
 
 /// How to print.
 #[derive(Debug)]
-pub struct Terminal {
+pub(crate) struct Terminal {
     /// Facts and errors as JSON.
-    pub json: bool,
+    pub(crate) json: bool,
     /// Colour on standard error.
-    pub colour: bool,
+    pub(crate) colour: bool,
     quiet: bool,
 }
 
 impl Terminal {
     /// Decides from options, environment and what standard error is.
     #[must_use]
-    pub fn new(global: &Global) -> Self {
+    pub(crate) fn new(global: &Global) -> Self {
         let colour = match global.color {
             Colour::Always => true,
             Colour::Never => false,
@@ -34,12 +34,12 @@ impl Terminal {
 
     /// Progress on standard error.
     #[must_use]
-    pub fn reporter(&self) -> Reporter {
+    pub(crate) fn reporter(&self) -> Reporter {
         Reporter::new(self.quiet)
     }
 
     /// Prints facts on standard output: as JSON, or as `text` says. A reader that went away is no failure.
-    pub fn facts<T: Serialize>(&self, facts: &T, text: impl FnOnce() -> String) {
+    pub(crate) fn facts<T: Serialize>(&self, facts: &T, text: impl FnOnce() -> String) {
         let out = if self.json {
             serde_json::to_string_pretty(facts).unwrap_or_default() + "\n"
         } else {

@@ -145,6 +145,13 @@ fn trees(root: &Path, var: &Path, packages: &[Package], motd: &str) {
     fs::set_permissions(var.join("lib/app/secret"), fs::Permissions::from_mode(0o400)).unwrap();
     fs::set_permissions(var.join("lib/app"), fs::Permissions::from_mode(0o2750)).unwrap();
     symlink("app", var.join("lib/link")).unwrap();
+    fs::hard_link(var.join("lib/app/data"), var.join("lib/same")).unwrap();
+    let list = ["-m", "g:4:r-x"].map(std::ffi::OsStr::new);
+    run("setfacl", &[&list[..], &[var.join("lib/app").as_os_str()]].concat());
+    run(
+        "setfattr",
+        &["-n".as_ref(), "user.note".as_ref(), "-v".as_ref(), "top".as_ref(), var.as_os_str()],
+    );
     if rustix::process::geteuid().is_root() {
         chown(root.join("etc/shadow"), Some(0), Some(42)).unwrap();
         chown(var.join("lib/app/data"), Some(1000), Some(1001)).unwrap();

@@ -15,6 +15,9 @@ use crate::cli::BootArgs;
 use crate::failure::{Class, Failure};
 use crate::terminal::Terminal;
 
+/// No machine runs longer than this unwatched: 136 years in seconds.
+const BOUND: u64 = u32::MAX as u64;
+
 fn failed(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Failure {
     Failure::new(Class::Failed, error)
 }
@@ -24,7 +27,7 @@ pub(super) fn run(args: &BootArgs, terminal: &Terminal) -> Result<(), Failure> {
     let image = image(&args.path)?;
     let disk = disk(args, &image, work.path())?;
     let firmware = Firmware::find(args.secure_boot).map_err(failed)?;
-    let boot = firmware.boot(work.path()).map_err(failed)?;
+    let boot = firmware.boot(&work.path().join("variables.fd")).map_err(failed)?;
     if let (Boot::Uefi { variables, .. }, true) = (&boot, args.secure_boot) {
         let certificate = certificate(args, &image)?;
         let empty = std::fs::read(variables).map_err(failed)?;
@@ -56,7 +59,7 @@ pub(super) fn run(args: &BootArgs, terminal: &Terminal) -> Result<(), Failure> {
         eprintln!("when it is up: ssh -p {port} USER@127.0.0.1");
     }
     let mut machine = Machine::start(&spec, work.path()).map_err(failed)?;
-    let patience = Duration::from_secs(args.timeout.unwrap_or(u64::from(u32::MAX)));
+    let patience = Duration::from_secs(args.timeout.unwrap_or(BOUND));
     match machine.wait(patience).map_err(failed)? {
         End::PowerOff | End::Reset | End::Ended => Ok(()),
         End::Panic => Err(failed("the machine's kernel panicked; the console above says why")),
@@ -91,7 +94,9 @@ fn disk(args: &BootArgs, image: &Path, work: &Path) -> Result<Disk, Failure> {
             Content::RootTar(_) => {
                 return Err(failed("a container's root file system has no boot loader to boot"));
             }
-            Content::Light => return Err(failed("a light stemcell has no disk; its image is in the cloud")),
+            Content::Light => {
+                return Err(failed("a light stemcell has no disk; its image is in the cloud"));
+            }
         },
     };
     let base = std::path::absolute(&base).map_err(failed)?;
@@ -121,16 +126,13 @@ fn certificate(args: &BootArgs, image: &Path) -> Result<Vec<u8>, Failure> {
     if let Some(path) = &args.certificate {
         return std::fs::read(path).map_err(failed);
     }
-    let beside = image.parent().unwrap_or(Path::new("."));
-    let mut found: Vec<PathBuf> = std::fs::read_dir(if beside.as_os_str().is_empty() {
-        Path::new(".")
-    } else {
-        beside
-    })
-    .map_err(failed)?
-    .filter_map(|entry| entry.ok().map(|entry| entry.path()))
-    .filter(|path| path.extension().is_some_and(|extension| extension == "crt"))
-    .collect();
+    let beside = image.parent().unwrap_or_else(|| Path::new("."));
+    let mut found: Vec<PathBuf> =
+        std::fs::read_dir(if beside.as_os_str().is_empty() { Path::new(".") } else { beside })
+            .map_err(failed)?
+            .filter_map(|entry| entry.ok().map(|entry| entry.path()))
+            .filter(|path| path.extension().is_some_and(|extension| extension == "crt"))
+            .collect();
     found.sort();
     match found.as_slice() {
         [one] => std::fs::read(one).map_err(failed),

@@ -28,7 +28,10 @@ pub(super) fn run(args: &ControlsArgs, terminal: &Terminal) -> Result<(), Failur
     let catalogue = Catalogue::embedded().map_err(|error| Failure::new(Class::Failed, error))?;
     if let Some(id) = &args.id {
         let control = catalogue.control(id).ok_or_else(|| {
-            Failure::new(Class::Failed, format!("there is no control {id}; `stonecell controls` lists them"))
+            Failure::new(
+                Class::Failed,
+                format!("there is no control {id}; `stonecell controls` lists them"),
+            )
         })?;
         terminal.facts(control, || {
             let references: Vec<String> = control

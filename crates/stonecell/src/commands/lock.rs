@@ -17,9 +17,8 @@ use crate::terminal::Terminal;
 pub(super) fn run(args: &LockArgs, cache: &Path, terminal: &Terminal) -> Result<(), Failure> {
     let project = Project::load(&args.definition, today())?;
     let path = args.output.clone().unwrap_or_else(|| project.lock_path());
-    let before = std::fs::read_to_string(&path)
-        .ok()
-        .and_then(|text| Lock::from_toml(&text, &path).ok());
+    let before =
+        std::fs::read_to_string(&path).ok().and_then(|text| Lock::from_toml(&text, &path).ok());
     let reporter = terminal.reporter();
     let cancel = interruptible()?;
     let now = jiff::Timestamp::now().as_second();
@@ -51,8 +50,12 @@ pub(super) fn run(args: &LockArgs, cache: &Path, terminal: &Terminal) -> Result<
             path.display()
         );
         for index in &lock.index {
-            text.push_str(&format!("  {:<22} {}  signed by {}\n", index.suite, index.date,
-                index.signed_by.first().map_or("nobody", String::as_str)));
+            text.push_str(&format!(
+                "  {:<22} {}  signed by {}\n",
+                index.suite,
+                index.date,
+                index.signed_by.first().map_or("nobody", String::as_str)
+            ));
         }
         if before.is_some() {
             for change in &changes {
@@ -90,7 +93,8 @@ fn changes(before: Option<&Lock>, after: &Lock) -> Vec<String> {
 
 /// Writes beside the file, then renames: a reader sees the old lock or the new one.
 fn write(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let dir =
+        path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
     let mut file = tempfile::Builder::new().prefix(".stonecell-lock-").tempfile_in(dir)?;
     file.write_all(bytes)?;
     file.as_file().set_permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644))?;

@@ -6,6 +6,7 @@ mod check;
 mod controls;
 mod keys;
 mod lock;
+mod read;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -19,7 +20,7 @@ use crate::failure::{Class, Failure};
 use crate::terminal::Terminal;
 
 /// Runs the command.
-pub fn run(cli: &Cli, terminal: &Terminal) -> Result<(), Failure> {
+pub(crate) fn run(cli: &Cli, terminal: &Terminal) -> Result<(), Failure> {
     match &cli.command {
         Command::Check(args) => check::run(args, terminal),
         Command::Lock(args) => lock::run(args, &cache(cli)?, terminal),
@@ -29,7 +30,12 @@ pub fn run(cli: &Cli, terminal: &Terminal) -> Result<(), Failure> {
         Command::Controls(args) => controls::run(args, terminal),
         Command::Keys(args) => keys::run(args, terminal),
         Command::Completions { shell } => {
-            clap_complete::generate(*shell, &mut Cli::command(), "stonecell", &mut std::io::stdout());
+            clap_complete::generate(
+                *shell,
+                &mut Cli::command(),
+                "stonecell",
+                &mut std::io::stdout(),
+            );
             Ok(())
         }
         Command::Man { dir } => {
@@ -37,9 +43,10 @@ pub fn run(cli: &Cli, terminal: &Terminal) -> Result<(), Failure> {
             clap_mangen::generate_to(Cli::command(), dir)
                 .map_err(|error| Failure::new(Class::Failed, error))
         }
-        Command::Inspect(_) | Command::Verify(_) | Command::Diff(_) | Command::Extract(_) => {
-            Err(Failure::new(Class::Failed, "reading comes with the next commit"))
-        }
+        Command::Inspect(args) => read::inspect(args, terminal),
+        Command::Verify(args) => read::verify(args, terminal),
+        Command::Diff(args) => read::diff(args, terminal),
+        Command::Extract(args) => read::extract(args, terminal),
     }
 }
 
@@ -54,7 +61,9 @@ fn cache(cli: &Cli) -> Result<PathBuf, Failure> {
         variable("XDG_CACHE_HOME").as_deref(),
         variable("HOME").as_deref(),
     )
-    .ok_or_else(|| Failure::new(Class::Failed, "no place for the package cache: set HOME or give --cache"))
+    .ok_or_else(|| {
+        Failure::new(Class::Failed, "no place for the package cache: set HOME or give --cache")
+    })
 }
 
 /// A flag that the first SIGINT or SIGTERM sets; the second ends the program as usual.
