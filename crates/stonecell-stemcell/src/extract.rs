@@ -242,7 +242,8 @@ mod tests {
 
     /// A stemcell whose image is a tar of these members: name, type, content or target.
     fn stemcell(dir: &Path, members: &[(&str, EntryType, &str)]) -> PathBuf {
-        let packed = |fill: &dyn Fn(&mut Builder<GzEncoder<Vec<u8>>>)| {
+        type Tar = Builder<GzEncoder<Vec<u8>>>;
+        let packed = |fill: &dyn Fn(&mut Tar)| {
             let mut tar = Builder::new(GzEncoder::new(Vec::new(), Compression::fast()));
             fill(&mut tar);
             tar.into_inner().unwrap().finish().unwrap()

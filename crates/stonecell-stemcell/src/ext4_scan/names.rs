@@ -6,6 +6,9 @@ use std::io;
 use std::os::fd::AsRawFd;
 use std::process::Command;
 
+/// The top directory.
+const TOP: u64 = 2;
+
 /// Absolute paths of inodes in the file system that starts at `offset` of `disk`.
 ///
 /// # Errors
@@ -34,11 +37,15 @@ pub fn names(
         let (number, path) = line.split_at(tab);
         let number = std::str::from_utf8(number).ok().and_then(|number| number.parse().ok());
         if let (Some(number), Some(path)) = (number, path.get(1..)) {
-            // The path of the top directory is empty, others may begin with two slashes.
+            // Some versions begin with two slashes.
             let plain = path.iter().position(|byte| *byte != b'/').unwrap_or(path.len());
             let path = [b"/", path.get(plain..).unwrap_or_default()].concat();
             found.insert(path, number);
         }
+    }
+    // `ncheck` looks for names in directories, and the top is in none.
+    if inodes.contains(&TOP) {
+        found.insert(b"/".to_vec(), TOP);
     }
     let known: BTreeSet<u64> = found.values().copied().collect();
     match inodes.difference(&known).next() {
