@@ -41,8 +41,8 @@ deny: ## licences, sources and duplicate bans of every dependency
 unit: init ## host tests: seconds
 	$(CARGO) test --locked --workspace
 
-real: build ## real packages, real kernels in QEMU: minutes
-	STONECELL=$(abspath $(RELEASE)) $(CARGO) test --locked -p stonecell --features real -- --nocapture
+real: init ## real packages, real kernels in QEMU: minutes
+	STONECELL_INIT=$(abspath $(INIT)) $(CARGO) test --locked -p stonecell -p stonecell-machine --features stonecell/real,stonecell-machine/real -- --test-threads=1
 
 bench: build ## Stonecell beside mmdebstrap (and mkosi where installed)
 	./benches/run

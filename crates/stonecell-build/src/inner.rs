@@ -82,12 +82,11 @@ pub fn run(plan: &Plan, progress: &dyn Progress) -> Result<(), BuildError> {
     })?;
     let blocked: BTreeSet<String> = project.requirements.modules_blocked.iter().cloned().collect();
     if !project.definition.kernel.modules.is_empty() {
-        let report =
-            prune::prune(&root, &kernel_version, &allowed_modules(plan, &project), &blocked)?;
-        tell_dpkg(&tree, &kernel_version, &report.kept)?;
+        prune::prune(&root, &kernel_version, &allowed_modules(plan, &project), &blocked)?;
     }
     let kernel = work.join("vmlinuz");
     take_kernel(&root, &kernel_version, &kernel)?;
+    tell_dpkg(&tree, &kernel_version)?;
     let command_line = command_line(&project);
     check(&project, &root, &command_line)?;
 
@@ -263,22 +262,24 @@ fn harden(project: &Project, root: &Path, progress: &dyn Progress) -> Result<(),
     Ok(())
 }
 
-/// Tells dpkg which files of the kernel package are left out on purpose (dpkg.cfg(5), `path-exclude`): the
-/// kernel is in the signed boot image, and most modules are not needed. `dpkg -V` then finds nothing missing.
-fn tell_dpkg(tree: &RootTree, version: &str, kept: &BTreeSet<String>) -> Result<(), BuildError> {
-    let mut text = format!(
-        "# Written by stonecell: what this image leaves out of the kernel's package.\n\
-         path-exclude=/boot/vmlinuz-{version}\npath-exclude=/lib/modules/{version}/*\n\
-         path-include=/lib/modules/{version}/modules.*\n"
-    );
-    for module in kept {
-        // File names have `-` or `_`, module names always `_`.
-        text.push_str(&format!(
-            "path-include=/lib/modules/{version}/*/{}.ko*\n",
-            module.replace('_', "[-_]")
-        ));
+/// Takes what was removed out of the file list of the kernel's package, as dpkg itself does for files that
+/// `path-exclude` keeps out: `dpkg -V` then finds nothing missing.
+fn tell_dpkg(tree: &RootTree, version: &str) -> Result<(), BuildError> {
+    let kernel = format!("/boot/vmlinuz-{version}");
+    for name in tree.names("/var/lib/dpkg/info") {
+        let path = format!("/var/lib/dpkg/info/{name}");
+        if !name.ends_with(".list") || !name.starts_with("linux-image-") {
+            continue;
+        }
+        let list = tree.read(&path)?;
+        if !list.lines().any(|line| line == kernel) {
+            continue;
+        }
+        let kept: String =
+            list.lines().filter(|line| tree.exists(line)).flat_map(|line| [line, "\n"]).collect();
+        tree.write(&path, kept.as_bytes(), Owner::root(0o644))?;
     }
-    Ok(tree.write("/etc/dpkg/dpkg.cfg.d/stonecell-kernel", text.as_bytes(), Owner::root(0o644))?)
+    Ok(())
 }
 
 /// The definition's modules, and those of the configuration drives of the infrastructures that have them.
