@@ -312,10 +312,9 @@ pub fn identity(
     definition: &Definition,
     mounts: &[StateMount],
 ) -> Result<String, CustomiseError> {
-    let path =
-        if tree.exists("/usr/lib/os-release") { "/usr/lib/os-release" } else { "/etc/os-release" };
+    // /usr/lib/os-release stays as its package shipped it; /etc's takes precedence (os-release(5)).
     let mut release: String = tree
-        .read(path)?
+        .read("/etc/os-release")?
         .lines()
         .filter(|line| !line.starts_with("IMAGE_ID=") && !line.starts_with("IMAGE_VERSION="))
         .flat_map(|line| [line, "\n"])
@@ -324,7 +323,7 @@ pub fn identity(
         "IMAGE_ID=\"{}\"\nIMAGE_VERSION=\"{}\"\n",
         definition.name, definition.version
     ));
-    tree.write(path, release.as_bytes(), Owner::root(0o644))?;
+    tree.write("/etc/os-release", release.as_bytes(), Owner::root(0o644))?;
     tree.write("/etc/fstab", fstab::render(mounts).as_bytes(), Owner::root(0o644))?;
     if !definition.etc_mutable.iter().any(|entry| entry.path == "/etc/hostname") {
         let name = format!("{}\n", definition.name);

@@ -45,7 +45,7 @@ impl Mutable {
     /// Where the image keeps the content that the file starts with.
     #[must_use]
     pub fn factory(&self) -> Option<String> {
-        Some(format!("/usr/share/stonecell/etc/{}", self.name()?))
+        Some(format!("/etc/stonecell/factory/{}", self.name()?))
     }
 }
 
@@ -82,8 +82,8 @@ mod tests {
         assert_eq!(
             text.lines().skip(1).collect::<Vec<_>>(),
             [
-                "C /var/lib/stonecell/etc/hostname - - - - /usr/share/stonecell/etc/hostname",
-                "C /run/stonecell/etc/resolv.conf - - - - /usr/share/stonecell/etc/resolv.conf",
+                "C /var/lib/stonecell/etc/hostname - - - - /etc/stonecell/factory/hostname",
+                "C /run/stonecell/etc/resolv.conf - - - - /etc/stonecell/factory/resolv.conf",
             ]
         );
     }

@@ -126,6 +126,11 @@ fn variants(names: &[Iaas], common: &Common<'_>) -> Vec<Variant> {
             None => variants.push(Variant { lead: *iaas, members: vec![*iaas], command_line }),
         }
     }
+    if variants.is_empty() {
+        // Only loose disks are wanted.
+        let command_line = common.command_line.clone();
+        variants.push(Variant { lead: Iaas::Qemu, members: Vec::new(), command_line });
+    }
     variants
 }
 
