@@ -41,9 +41,11 @@ pub enum AcquireError {
     /// A package cannot be had.
     #[error("the packages cannot be fetched")]
     Fetch(#[from] FetchError),
-    /// The security mirror, where it differs, must be a URL.
-    #[error("proxy settings are wrong: {0}")]
-    Proxy(String),
+    /// A snapshot of no mirror.
+    #[error(
+        "base.snapshot is a time of the mirror in base.mirror, which the definition does not name: give both"
+    )]
+    SnapshotWithoutMirror,
 }
 
 /// The synthetic packages of every build.
@@ -86,6 +88,9 @@ pub fn sources(project: &Project) -> Result<Sources, AcquireError> {
             .collect(),
         keyring: base.keyring.clone(),
     };
+    if base.snapshot.is_some() && base.mirror.is_none() {
+        return Err(AcquireError::SnapshotWithoutMirror);
+    }
     let dated = |mirror: &Option<String>| match (mirror, &base.snapshot) {
         (Some(mirror), Some(time)) => Some(format!("{mirror}/{time}")),
         (mirror, _) => mirror.clone(),

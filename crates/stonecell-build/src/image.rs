@@ -171,7 +171,8 @@ fn disk(
         ab: image.ab,
         root_bytes: image.root_size.map(|size| size.bytes()),
         esp_bytes: Some(image.esp_size.bytes()),
-        disk_multiple: 1 << 20,
+        // Google imports disks of whole GiB only.
+        disk_multiple: if variant.members.contains(&Iaas::Google) { 1 << 30 } else { 1 << 20 },
         compression: Compression::Lz4,
         epoch: u64::try_from(common.facts.epoch).unwrap_or(0),
         identity: identity(&common.namespace, common.project),

@@ -12,7 +12,7 @@ use stonecell_definition::Definition;
 use stonecell_definition::iaas::Iaas;
 use stonecell_definition::lock::Lock;
 use stonecell_kernel::initrd::{self, InitrdSpec};
-use stonecell_kernel::prune;
+use stonecell_kernel::{Tree, drivers, prune};
 use stonecell_packages::Cache;
 use stonecell_root::{RootSpec, Store, Synthetic, build_root};
 use stonecell_stemcell::facts::{Facts, Source};
@@ -67,11 +67,15 @@ pub fn run(plan: &Plan, progress: &dyn Progress) -> Result<(), BuildError> {
     harden(&project, &root, progress)?;
 
     progress.phase("select kernel modules and make the initrd");
-    let init = fs::read(&plan.init).map_err(io_at("read", &plan.init))?;
     // Before pruning: the initrd may need drivers that the running system does not.
     if !tree.exists(&format!("/usr/lib/modules/{kernel_version}/modules.dep")) {
         prune::depmod(&root, &kernel_version)?;
     }
+    let modules = Tree::read(&root, &kernel_version)?;
+    for name in plan.iaas.iter().filter(|name| *name != "warden") {
+        drivers::check(&modules, name)?;
+    }
+    let init = fs::read(&plan.init).map_err(io_at("read", &plan.init))?;
     let initrd = initrd::build(&InitrdSpec {
         root: &root,
         kernel_version: &kernel_version,
@@ -136,7 +140,7 @@ pub fn run(plan: &Plan, progress: &dyn Progress) -> Result<(), BuildError> {
 
 /// The tree of the build: on a tmpfs of this namespace, or on the disk of the results.
 fn work_directory(plan: &Plan) -> Result<PathBuf, BuildError> {
-    let work = plan.staging.join("work");
+    let work = plan.work.clone();
     make_directory(&work)?;
     if plan.memory {
         rustix::mount::mount(
@@ -275,8 +279,18 @@ fn tell_dpkg(tree: &RootTree, version: &str) -> Result<(), BuildError> {
         if !list.lines().any(|line| line == kernel) {
             continue;
         }
+        // depmod has written the order anew, for the modules that are left.
+        let stays = |path: &str| tree.exists(path) && !path.ends_with("/modules.order");
         let kept: String =
-            list.lines().filter(|line| tree.exists(line)).flat_map(|line| [line, "\n"]).collect();
+            list.lines().filter(|line| stays(line)).flat_map(|line| [line, "\n"]).collect();
+        tree.write(&path, kept.as_bytes(), Owner::root(0o644))?;
+        let path = path.replace(".list", ".md5sums");
+        let kept: String = tree
+            .read(&path)?
+            .lines()
+            .filter(|line| line.split_once("  ").is_some_and(|(_, path)| stays(path)))
+            .flat_map(|line| [line, "\n"])
+            .collect();
         tree.write(&path, kept.as_bytes(), Owner::root(0o644))?;
     }
     Ok(())

@@ -86,6 +86,12 @@ pub enum BuildError {
     /// Kernel modules.
     #[error("kernel modules cannot be selected")]
     Prune(#[from] stonecell_kernel::prune::PruneError),
+    /// The modules of the kernel's package.
+    #[error("the kernel's modules cannot be read")]
+    Modules(#[from] stonecell_kernel::TreeError),
+    /// An infrastructure's drivers are not in this kernel.
+    #[error("this kernel cannot run there")]
+    Drivers(#[from] stonecell_kernel::drivers::MissingDrivers),
     /// The initrd.
     #[error("the initrd cannot be made")]
     Initrd(#[from] stonecell_kernel::initrd::InitrdError),

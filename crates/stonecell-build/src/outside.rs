@@ -71,6 +71,7 @@ pub fn build(
     let project = Project::load(&request.definition, request.today)?;
     let lock_path = request.lock.clone().unwrap_or_else(|| project.lock_path());
     let (lock, _) = project.read_lock(&lock_path)?;
+    known(&request.iaas, &request.formats, &project)?;
     let keys = keys::choose(&project.definition, request.development_keys.as_deref())?;
     let init = find_init()?;
     archive::acquire(&project, &lock, &request.cache, request.jobs, progress, cancel)?;
@@ -84,6 +85,7 @@ pub fn build(
         cache: absolute(&request.cache)?,
         staging: PathBuf::new(),
         done: PathBuf::new(),
+        work: PathBuf::new(),
         memory: request.work_dir.is_none() && available_memory() >= MEMORY_FOR_TMPFS,
         iaas: chosen(&request.iaas, project.definition.output.iaas.iter().map(|i| i.name())),
         formats: chosen(
@@ -96,11 +98,11 @@ pub fn build(
         development_keys: keys.development,
         init,
     };
-    let first = Staging::new(request.work_dir.as_deref().unwrap_or(&out), &out)?;
+    let first = Staging::new(request.work_dir.as_deref(), &out)?;
     inside(&base, &first, request)?;
     if request.check_reproducible {
         progress.phase("build again");
-        let second = Staging::new(request.work_dir.as_deref().unwrap_or(&out), &out)?;
+        let second = Staging::new(request.work_dir.as_deref(), &out)?;
         inside(&base, &second, request)?;
         progress.phase("compare");
         let differences = reproducible::compare(&first.done, &second.done)?;
@@ -117,6 +119,21 @@ pub fn build(
     }
     outputs.sort();
     Ok(Built { outputs, development_keys: keys.development, packages: lock.package.len() })
+}
+
+/// Refuses names that the inside could not serve, before anything is fetched.
+fn known(iaas: &[String], formats: &[String], project: &Project) -> Result<(), BuildError> {
+    for name in iaas {
+        crate::inner::iaas(name)?;
+    }
+    for name in chosen(formats, project.definition.output.formats.iter().map(format_name)) {
+        if !["raw", "qcow2", "vhd", "vmdk"].contains(&name.as_str()) {
+            return Err(BuildError::Request(format!(
+                "disk format {name} cannot be written: expected raw, qcow2, vhd or vmdk"
+            )));
+        }
+    }
+    Ok(())
 }
 
 /// Runs the inside with `plan` completed by the staging directory.
@@ -139,27 +156,36 @@ fn inside(base: &Plan, staging: &Staging, request: &BuildRequest) -> Result<(), 
     }
 }
 
-/// A directory of the moment for work, and one on the disk of the results for what is finished. Both go when
-/// this is dropped.
+/// Directories of the moment: for disks and what is finished, on the file system of the results (they are
+/// renamed), and for the tree, where the user wants it. All go when this is dropped.
 #[derive(Debug)]
 struct Staging {
     dir: PathBuf,
     done: PathBuf,
-    _guards: [tempfile::TempDir; 2],
+    work: PathBuf,
+    _guards: Vec<tempfile::TempDir>,
 }
 
 impl Staging {
-    fn new(work: &Path, out: &Path) -> Result<Self, BuildError> {
-        fs::create_dir_all(work).map_err(io_at("make", work))?;
-        let make = |parent: &Path, prefix: &str| {
-            tempfile::Builder::new()
+    fn new(work: Option<&Path>, out: &Path) -> Result<Self, BuildError> {
+        let mut guards = Vec::new();
+        let mut make = |parent: &Path, prefix: &str| {
+            fs::create_dir_all(parent).map_err(io_at("make", parent))?;
+            let dir = tempfile::Builder::new()
                 .prefix(prefix)
                 .tempdir_in(parent)
-                .map_err(io_at("make a directory in", parent))
+                .map_err(io_at("make a directory in", parent))?;
+            let path = dir.path().to_owned();
+            guards.push(dir);
+            Ok::<_, BuildError>(path)
         };
-        let dir = make(work, ".stonecell-work-")?;
+        let dir = make(out, ".stonecell-work-")?;
         let done = make(out, ".stonecell-done-")?;
-        Ok(Self { dir: dir.path().to_owned(), done: done.path().to_owned(), _guards: [dir, done] })
+        let work = match work {
+            Some(parent) => absolute(&make(parent, ".stonecell-tree-")?)?,
+            None => dir.join("tree"),
+        };
+        Ok(Self { dir, done, work, _guards: guards })
     }
 }
 

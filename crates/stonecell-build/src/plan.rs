@@ -18,8 +18,10 @@ pub struct Plan {
     pub cache: PathBuf,
     /// Directory of the moment on the disk of the results; removed by the outside.
     pub staging: PathBuf,
-    /// Directory that finished results go to, inside `staging`.
+    /// Directory that finished results go to, on the same file system.
     pub done: PathBuf,
+    /// Directory for the tree; the tmpfs is mounted here.
+    pub work: PathBuf,
     /// Put the tree on a tmpfs?
     pub memory: bool,
     /// Infrastructures to wrap for, by name.

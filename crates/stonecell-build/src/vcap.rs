@@ -1,7 +1,7 @@
 //! The `/var/vcap` layout and the agent's slot (facts of existing stemcells, sections 2.9 and 5 of the reference).
 //!
-//! What is executed lies on the verity root below `/usr/lib/stonecell/vcap` and is linked from `/var/vcap/bosh`,
-//! so that nobody in the machine can replace the agent; what the agent writes lies on `/var`.
+//! What the units execute lies on the verity root below `/usr/lib/stonecell/vcap`; `/var/vcap/bosh/bin` is a link
+//! to it for everything that looks there. What the agent writes lies on `/var`.
 
 use std::path::PathBuf;
 
@@ -246,8 +246,8 @@ RequiresMountsFor=/var/vcap
 
 [Service]
 Environment=PATH=/var/vcap/bosh/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
-ExecStartPre=/var/vcap/bosh/bin/bosh-agent-rc
-ExecStart=/var/vcap/bosh/bin/bosh-agent -P ubuntu -C /var/vcap/bosh/agent.json
+ExecStartPre=/usr/lib/stonecell/vcap/bosh/bin/bosh-agent-rc
+ExecStart=/usr/lib/stonecell/vcap/bosh/bin/bosh-agent -P ubuntu -C /var/vcap/bosh/agent.json
 WorkingDirectory=/var/vcap/bosh
 Restart=always
 KillMode=process
@@ -263,7 +263,7 @@ Description=Monit, supervisor of BOSH jobs
 ConditionPathIsDirectory=/var/vcap/data/sys/run
 
 [Service]
-ExecStart=/var/vcap/bosh/bin/monit -I -c /var/vcap/bosh/etc/monitrc
+ExecStart=/usr/lib/stonecell/vcap/bosh/bin/monit -I -c /var/vcap/bosh/etc/monitrc
 Restart=always
 KillMode=process
 
