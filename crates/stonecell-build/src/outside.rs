@@ -138,7 +138,12 @@ fn known(iaas: &[String], formats: &[String], project: &Project) -> Result<(), B
 
 /// Runs the inside with `plan` completed by the staging directory.
 fn inside(base: &Plan, staging: &Staging, request: &BuildRequest) -> Result<(), BuildError> {
-    let plan = Plan { staging: staging.dir.clone(), done: staging.done.clone(), ..base.clone() };
+    let plan = Plan {
+        staging: staging.dir.clone(),
+        done: staging.done.clone(),
+        work: staging.work.clone(),
+        ..base.clone()
+    };
     let path = staging.dir.join("plan.json");
     let text = serde_json::to_vec(&plan).map_err(BuildError::Json)?;
     fs::write(&path, text).map_err(io_at("write", &path))?;
