@@ -1,4 +1,5 @@
 //! The program as a user types it, as far as that needs no network and no privilege.
+#![cfg(test)]
 
 use std::path::PathBuf;
 use std::process::{Command, Output};
@@ -77,21 +78,15 @@ fn building_without_a_lock_says_what_to_run_and_leaves_nothing() {
 }
 
 #[test]
-fn a_definition_without_keys_is_told_how_to_get_some() {
+fn development_keys_are_private_and_marked() {
     let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("cell.toml");
-    std::fs::write(
-        &path,
-        "schema = 1\nname = \"cell\"\nversion = \"1.0\"\n[base]\ndistribution = \"debian\"\nrelease = \"bookworm\"\n\
-         [signing]\nstemcell_key = \"missing\"\n",
-    )
-    .unwrap();
     let keys = dir.path().join("keys");
     let output = stonecell(&["keys", keys.to_str().unwrap(), "--development"]);
     assert!(output.status.success(), "{}", text(&output.stderr));
-    let mode =
-        std::os::unix::fs::MetadataExt::mode(&std::fs::metadata(keys.join("stemcell")).unwrap());
-    assert_eq!(mode & 0o777, 0o600);
+    for name in ["stemcell", "db.key"] {
+        let metadata = std::fs::metadata(keys.join(name)).unwrap();
+        assert_eq!(std::os::unix::fs::MetadataExt::mode(&metadata) & 0o777, 0o600, "{name}");
+    }
     assert!(text(&output.stdout).contains("not for production"));
 }
 

@@ -2,7 +2,7 @@
 //! probe that describes the running machine; then it is damaged, and must not come up.
 //!
 //! Minutes of software emulation, so behind the feature `real` (`make real`).
-#![cfg(feature = "real")]
+#![cfg(all(test, feature = "real"))]
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
