@@ -2,7 +2,8 @@
 //! probe that describes the running machine; then it is damaged, and must not come up.
 //!
 //! Minutes of software emulation, so behind the feature `real` (`make real`).
-#![cfg(all(test, feature = "real"))]
+#![cfg(test)]
+#![cfg(feature = "real")]
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
