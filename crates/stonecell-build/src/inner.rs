@@ -51,7 +51,7 @@ const NAMESPACE: Uuid = Uuid::from_u128(0x6f5c_3d0e_8b1f_5a54_9d0c_53c7_1a2e_7b9
 /// # Errors
 /// [`BuildError`]; the caller removes the staging directory.
 pub fn run(plan: &Plan, progress: &dyn Progress) -> Result<(), BuildError> {
-    let project = Project::load(&plan.definition, plan.today)?;
+    let project = Project::load(&plan.definition, plan.today, &plan.iaas)?;
     let (lock, lock_text) = project.read_lock(&plan.lock)?;
     let work = work_directory(plan)?;
     let root = work.join("root");
@@ -299,16 +299,9 @@ fn tell_dpkg(tree: &RootTree, version: &str) -> Result<(), BuildError> {
 /// The definition's modules, and those of the configuration drives of the infrastructures that have them.
 fn allowed_modules(plan: &Plan, project: &Project) -> Vec<String> {
     let mut allow = project.definition.kernel.modules.clone();
-    for name in &plan.iaas {
-        allow.extend(
-            match name.as_str() {
-                "azure" => ["isofs", "udf"].as_slice(),
-                "cloudstack" | "openstack" | "softlayer" | "vcloud" | "vsphere" => &["isofs"],
-                _ => &[],
-            }
-            .iter()
-            .map(|module| (*module).to_owned()),
-        );
+    for iaas in plan.iaas.iter().filter_map(|name| Iaas::of_name(name)) {
+        let drives = crate::project::configuration_drives(iaas);
+        allow.extend(drives.iter().map(|module| (*module).to_owned()));
     }
     allow
 }

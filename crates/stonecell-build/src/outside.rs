@@ -68,7 +68,7 @@ pub fn build(
     progress: &dyn Progress,
     cancel: &AtomicBool,
 ) -> Result<Built, BuildError> {
-    let project = Project::load(&request.definition, request.today)?;
+    let project = Project::load(&request.definition, request.today, &request.iaas)?;
     let lock_path = request.lock.clone().unwrap_or_else(|| project.lock_path());
     let (lock, _) = project.read_lock(&lock_path)?;
     known(&request.iaas, &request.formats, &project)?;

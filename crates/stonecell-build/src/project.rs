@@ -7,8 +7,9 @@ use std::path::{Path, PathBuf};
 use jiff::civil::Date;
 use sha2::{Digest, Sha256};
 use stonecell_controls::{
-    Catalogue, CatalogueErrors, Context, OptOut, Requirements, SelectError, Selection,
+    Catalogue, CatalogueErrors, Context, OptOut, Requirements, SelectError, Selection, Want,
 };
+use stonecell_definition::iaas::Iaas;
 use stonecell_definition::lock::Lock;
 use stonecell_definition::{Definition, DefinitionErrors, Disk, load};
 use thiserror::Error;
@@ -72,12 +73,16 @@ pub struct Project {
 }
 
 impl Project {
-    /// Loads the definition at `path`; `today` decides which opt-outs have expired.
+    /// Loads the definition at `path`; `today` decides which opt-outs have expired. `iaas` names the
+    /// infrastructures instead of the definition's, when it is not empty.
     ///
     /// # Errors
     /// [`ProjectError`] with every place that is wrong.
-    pub fn load(path: &Path, today: Date) -> Result<Self, ProjectError> {
-        let definition = load(path, today, &Disk)?;
+    pub fn load(path: &Path, today: Date, iaas: &[String]) -> Result<Self, ProjectError> {
+        let mut definition = load(path, today, &Disk)?;
+        if !iaas.is_empty() {
+            definition.output.iaas = iaas.iter().filter_map(|name| Iaas::of_name(name)).collect();
+        }
         let catalogue = Catalogue::embedded()?;
         let selection = catalogue.select(&context(&definition, &catalogue, today))?;
         let requirements = selection.requirements();
@@ -176,24 +181,66 @@ fn context(definition: &Definition, catalogue: &Catalogue, today: Date) -> Conte
         .collect();
     platforms.sort();
     platforms.dedup();
+    let mut opt_outs: Vec<OptOut> = definition
+        .controls
+        .opt_outs
+        .iter()
+        .map(|opt_out| OptOut {
+            control: opt_out.control.clone(),
+            reason: opt_out.reason.clone(),
+            owner: opt_out.owner.clone(),
+            expires: opt_out.expires,
+        })
+        .collect();
+    opt_outs.extend(needed_modules(definition, catalogue));
     Context {
         profile: definition.controls.profile.clone(),
         roles: definition.roles.clone(),
         platforms,
         release: definition.base.release.name().to_owned(),
         parameters,
-        opt_outs: definition
-            .controls
-            .opt_outs
-            .iter()
-            .map(|opt_out| OptOut {
-                control: opt_out.control.clone(),
-                reason: opt_out.reason.clone(),
-                owner: opt_out.owner.clone(),
-                expires: opt_out.expires,
-            })
-            .collect(),
+        opt_outs,
         today: Some(today),
         setuid_allow: definition.setuid.clone(),
     }
+}
+
+/// Drivers of configuration drives, by infrastructure.
+#[must_use]
+pub fn configuration_drives(iaas: Iaas) -> &'static [&'static str] {
+    match iaas {
+        Iaas::Azure => &["isofs", "udf"],
+        Iaas::Cloudstack | Iaas::Openstack | Iaas::Softlayer | Iaas::Vcloud | Iaas::Vsphere => {
+            &["isofs"]
+        }
+        Iaas::Alicloud | Iaas::Aws | Iaas::Google | Iaas::Qemu | Iaas::Warden => &[],
+    }
+}
+
+/// One root serves all infrastructures of a build: a module that one of them needs cannot be blocked for the
+/// others. The control is left out, and `inspect` says so.
+fn needed_modules(definition: &Definition, catalogue: &Catalogue) -> Vec<OptOut> {
+    let mut needed: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for iaas in &definition.output.iaas {
+        for module in configuration_drives(*iaas) {
+            needed.entry(module).or_default().push(iaas.name());
+        }
+    }
+    let declined = |id: &str| definition.controls.opt_outs.iter().any(|out| out.control == id);
+    catalogue
+        .controls()
+        .filter(|control| !declined(&control.id))
+        .filter_map(|control| {
+            let users = control.wants.iter().find_map(|want| match want {
+                Want::Module(want) => needed.get(want.name.as_str()),
+                _ => None,
+            })?;
+            Some(OptOut {
+                control: control.id.clone(),
+                reason: format!("configuration drives of {} need the module", users.join(", ")),
+                owner: "stonecell".to_owned(),
+                expires: Date::MAX,
+            })
+        })
+        .collect()
 }

@@ -100,7 +100,7 @@ fn request(cli: &Cli, args: &BuildArgs, cache: &Path) -> BuildRequest {
 }
 
 fn dry_run(request: &BuildRequest, terminal: &Terminal) -> Result<(), Failure> {
-    let project = Project::load(&request.definition, request.today)?;
+    let project = Project::load(&request.definition, request.today, &request.iaas)?;
     let path = request.lock.clone().unwrap_or_else(|| project.lock_path());
     let (lock, _) = project.read_lock(&path)?;
     let cache = stonecell_packages::Cache::open(&request.cache)

@@ -9,7 +9,7 @@ use crate::failure::Failure;
 use crate::terminal::Terminal;
 
 pub(super) fn run(args: &CheckArgs, terminal: &Terminal) -> Result<(), Failure> {
-    let project = Project::load(&args.definition, today())?;
+    let project = Project::load(&args.definition, today(), &[])?;
     let definition = &project.definition;
     let locked = project.lock_path();
     let lock = if locked.exists() {

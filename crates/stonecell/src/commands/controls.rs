@@ -11,7 +11,7 @@ use crate::terminal::Terminal;
 
 pub(super) fn run(args: &ControlsArgs, terminal: &Terminal) -> Result<(), Failure> {
     if let Some(path) = &args.definition {
-        let project = Project::load(path, today())?;
+        let project = Project::load(path, today(), &[])?;
         let selection = &project.selection;
         terminal.facts(selection, || {
             let mut text = String::new();

@@ -15,7 +15,7 @@ use crate::failure::{Class, Failure};
 use crate::terminal::Terminal;
 
 pub(super) fn run(args: &LockArgs, cache: &Path, terminal: &Terminal) -> Result<(), Failure> {
-    let project = Project::load(&args.definition, today())?;
+    let project = Project::load(&args.definition, today(), &[])?;
     let path = args.output.clone().unwrap_or_else(|| project.lock_path());
     let before =
         std::fs::read_to_string(&path).ok().and_then(|text| Lock::from_toml(&text, &path).ok());
