@@ -66,12 +66,12 @@ fn cache(cli: &Cli) -> Result<PathBuf, Failure> {
     })
 }
 
-/// A flag that the first SIGINT or SIGTERM sets; the second ends the program as usual.
+/// A flag that SIGINT and SIGTERM set. A second signal does no more: some senders send two, and what was made
+/// must still be removed.
 fn interruptible() -> Result<Arc<AtomicBool>, Failure> {
     let flag = Arc::new(AtomicBool::new(false));
     for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
-        signal_hook::flag::register_conditional_default(signal, Arc::clone(&flag))
-            .and_then(|_| signal_hook::flag::register(signal, Arc::clone(&flag)))
+        signal_hook::flag::register(signal, Arc::clone(&flag))
             .map_err(|error| Failure::new(Class::Failed, error))?;
     }
     Ok(flag)
