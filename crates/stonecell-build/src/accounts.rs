@@ -156,7 +156,7 @@ fn join(files: &mut Files, user: &str, group: &str) -> Result<(), AccountError> 
 }
 
 /// Name to id, from the third field of passwd or group.
-fn ids(text: &str) -> BTreeMap<String, u32> {
+pub(crate) fn ids(text: &str) -> BTreeMap<String, u32> {
     text.lines()
         .filter_map(|line| {
             let mut fields = line.split(':');

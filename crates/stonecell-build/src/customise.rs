@@ -105,7 +105,7 @@ pub fn accounts(tree: &RootTree, definition: &Definition, day: i64) -> Result<()
         })
         .collect();
     accounts::add(&mut files, &groups, &users, day)?;
-    let shadow = id_of(&files.group, "shadow").unwrap_or(0);
+    let shadow = accounts::ids(&files.group).get("shadow").copied().unwrap_or(0);
     let secret = Owner { mode: 0o640, uid: 0, gid: shadow };
     tree.write("/etc/passwd", files.passwd.as_bytes(), Owner::root(0o644))?;
     tree.write("/etc/group", files.group.as_bytes(), Owner::root(0o644))?;
@@ -169,11 +169,13 @@ fn add_on_file(tree: &RootTree, add_on: &AddOn, file: &AddOnFile) -> Result<(), 
     }
     let id = |list: &str, kind: &'static str, name: &str| {
         let text = tree.read(list)?;
-        name.parse().ok().or_else(|| id_of(&text, name)).ok_or_else(|| CustomiseError::NoOwner {
-            add_on: add_on.name.clone(),
-            path: file.path.clone(),
-            kind,
-            name: name.to_owned(),
+        name.parse().ok().or_else(|| accounts::ids(&text).get(name).copied()).ok_or_else(|| {
+            CustomiseError::NoOwner {
+                add_on: add_on.name.clone(),
+                path: file.path.clone(),
+                kind,
+                name: name.to_owned(),
+            }
         })
     };
     let uid = id("/etc/passwd", "user", &file.owner)?;
@@ -330,13 +332,6 @@ pub fn identity(
         tree.write("/etc/hostname", name.as_bytes(), Owner::root(0o644))?;
     }
     Ok(release)
-}
-
-fn id_of(text: &str, name: &str) -> Option<u32> {
-    text.lines().find_map(|line| {
-        let mut fields = line.split(':');
-        (fields.next() == Some(name)).then(|| fields.nth(1)?.parse().ok()).flatten()
-    })
 }
 
 #[cfg(test)]

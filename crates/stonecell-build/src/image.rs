@@ -222,6 +222,8 @@ fn wrap_variant(
         Ok(path)
     };
     let description = description(common, facts, built);
+    let members =
+        Members { facts, packages: &common.packages_txt, dev_tools: "", description: &description };
     let mut outputs = Vec::new();
     for iaas in &variant.members {
         let name = manifest::stemcell_name(definition, *iaas);
@@ -254,12 +256,6 @@ fn wrap_variant(
                 Image::TarOfRoot { layers }
             }
         };
-        let members = Members {
-            facts,
-            packages: &common.packages_txt,
-            dev_tools: "",
-            description: &description,
-        };
         let mib = u32::try_from(built.disk_bytes >> 20).unwrap_or(u32::MAX);
         let manifest = |sha1: &str| StemcellManifest::new(definition, *iaas, sha1, mib).to_yaml();
         let path = plan.done.join(&file);
@@ -269,12 +265,6 @@ fn wrap_variant(
         definition.output.light.iter().filter(|light| variant.members.contains(&light.iaas))
     {
         if let Some(manifest) = StemcellManifest::light(definition, light.iaas, &light.reference) {
-            let members = Members {
-                facts,
-                packages: &common.packages_txt,
-                dev_tools: "",
-                description: &description,
-            };
             let file = manifest::file_name(definition, light.iaas, true);
             let name = format!("light-{}", manifest::stemcell_name(definition, light.iaas));
             let text = manifest.to_yaml();

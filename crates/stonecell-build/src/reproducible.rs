@@ -2,8 +2,10 @@
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
-use std::io::{BufReader, Read};
+use std::io::BufReader;
 use std::path::Path;
+
+use stonecell_stemcell::open::read_up_to;
 
 use crate::BuildError;
 use crate::inner::io_at;
@@ -44,8 +46,8 @@ fn difference(first: &Path, second: &Path) -> Result<Option<String>, BuildError>
     let (mut left, mut right) = (vec![0; 1 << 20], vec![0; 1 << 20]);
     let (mut offset, mut start, mut count) = (0_u64, None, 0_u64);
     loop {
-        let x = fill(&mut a, &mut left).map_err(io_at("read", first))?;
-        let y = fill(&mut b, &mut right).map_err(io_at("read", second))?;
+        let x = read_up_to(&mut a, &mut left).map_err(io_at("read", first))?;
+        let y = read_up_to(&mut b, &mut right).map_err(io_at("read", second))?;
         let (x, y) = (left.get(..x).unwrap_or_default(), right.get(..y).unwrap_or_default());
         if x != y {
             let same = x.iter().zip(y).take_while(|(x, y)| x == y).count();
@@ -59,17 +61,6 @@ fn difference(first: &Path, second: &Path) -> Result<Option<String>, BuildError>
         offset += x.len().max(y.len()) as u64;
     }
     Ok(start.map(|start| format!("{count} bytes differ, the first at {start}")))
-}
-
-fn fill(from: &mut impl Read, buffer: &mut [u8]) -> std::io::Result<usize> {
-    let mut filled = 0;
-    while let Some(rest) = buffer.get_mut(filled..).filter(|rest| !rest.is_empty()) {
-        match from.read(rest)? {
-            0 => break,
-            read => filled += read,
-        }
-    }
-    Ok(filled)
 }
 
 #[cfg(test)]

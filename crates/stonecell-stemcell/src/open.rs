@@ -413,7 +413,11 @@ fn copy_sparse(from: &mut impl Read, to: &Path) -> io::Result<()> {
     file.set_len(size)
 }
 
-fn read_up_to(from: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
+/// Fills `buffer` as far as `from` has bytes; gives how many.
+///
+/// # Errors
+/// When reading fails.
+pub fn read_up_to(from: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
     let mut filled = 0;
     while let Some(rest) = buffer.get_mut(filled..).filter(|rest| !rest.is_empty()) {
         match from.read(rest) {
