@@ -5,10 +5,11 @@ DEFINITION ?= stemcells/debian-12.toml
 OUT ?= out
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 HOST := x86_64-unknown-linux-gnu
+CARGO_DENY := 0.20.2
 INIT := $(TARGET)/$(HOST)/init/stonecell-init
 RELEASE := $(TARGET)/release/stonecell
 
-.PHONY: help deps build init stemcell test unit real lint deny bench fuzz docs install clean
+.PHONY: help deps build init stemcell test steps unit real lint deny bench fuzz docs install clean
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile | expand -t 20
@@ -28,14 +29,20 @@ stemcell: build ## build a stemcell and say what is in it
 	$(RELEASE) build $(DEFINITION) --out $(OUT)
 	$(RELEASE) inspect $(OUT)
 
-test: deps lint deny unit real ## every test: lints, unit and property tests, real builds and boots
+STEPS := deps lint deny unit real
+
+test: $(STEPS) ## every test: lints, unit and property tests, real builds and boots
+
+steps: # the steps of `make test`, for .ci/run
+	@echo $(STEPS)
 
 lint: init
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --locked --workspace --all-targets -q -- -D warnings
 
 deny: ## licences, sources and duplicate bans of every dependency
-	@command -v cargo-deny >/dev/null || $(CARGO) install cargo-deny --locked --quiet
+	@command -v cargo-deny >/dev/null || $(CARGO) install cargo-deny --version $(CARGO_DENY) --locked --quiet
+	$(CARGO) fetch --locked --target $(HOST)
 	$(CARGO) deny --offline check licenses bans sources
 
 unit: init ## host tests: seconds
