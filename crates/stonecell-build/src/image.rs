@@ -308,7 +308,16 @@ fn description(common: &Common<'_>, facts: &Facts, built: &BuiltImage) -> Value 
         .left_out
         .iter()
         .filter(|left| left.cause != stonecell_controls::Cause::Profile)
-        .map(|left| json!({ "id": left.id, "title": left.title, "why": left.cause.to_string() }))
+        .map(|left| {
+            // What somebody declined is told apart from what is meant for other roles, platforms and releases.
+            let declined = matches!(left.cause, stonecell_controls::Cause::OptOut { .. });
+            json!({
+                "id": left.id,
+                "title": left.title,
+                "why": left.cause.to_string(),
+                "declined": declined,
+            })
+        })
         .collect();
     json!({
         "name": facts.name,
@@ -363,8 +372,8 @@ fn prove(common: &Common<'_>, facts: &Facts, mut outputs: Vec<Output>) -> Result
         fs::write(&path, bytes).map_err(io_at("write", &path))
     };
     write("intoto.json", &text)?;
-    let public = signature::public_path(&plan.stemcell_key);
-    write("pub", &fs::read(&public).map_err(io_at("read", &public))?)?;
+    // From the private half: a file beside it could be that of another key.
+    write("pub", key.public_text()?.as_bytes())?;
     let certificate = &plan.secure_boot_certificate;
     write("crt", &fs::read(certificate).map_err(io_at("read", certificate))?)
 }

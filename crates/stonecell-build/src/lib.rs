@@ -18,6 +18,8 @@ pub mod plan;
 pub mod progress;
 pub mod project;
 pub mod reproducible;
+mod results;
+mod staging;
 pub mod state;
 pub mod tree;
 pub mod vcap;
@@ -36,6 +38,20 @@ pub enum BuildError {
     /// What was asked for on the command line.
     #[error("{0}")]
     Request(String),
+    /// Results of another build of the same stemcell lie in the output directory.
+    #[error(
+        "{} holds results of another build of {stemcell} that this one does not replace: {}; the proof of their \
+         origin would be lost: remove them, or name another directory with --out",
+        .out.display(), .files.join(", ")
+    )]
+    Leftover {
+        /// The output directory.
+        out: PathBuf,
+        /// Name and version.
+        stemcell: String,
+        /// Which.
+        files: Vec<String>,
+    },
     /// Keys.
     #[error(transparent)]
     Keys(#[from] keys::KeysError),
@@ -134,6 +150,9 @@ pub enum BuildError {
     /// JSON.
     #[error("a document cannot be written as JSON")]
     Json(#[source] serde_json::Error),
+    /// Two outputs that differ cannot be looked into.
+    #[error("the differences between two builds cannot be told")]
+    Explain(#[source] stonecell_stemcell::diff::DiffError),
     /// A file.
     #[error("cannot {action} {path}")]
     Io {
@@ -151,6 +170,6 @@ pub enum BuildError {
     #[error("the build failed")]
     Inside(u8),
     /// A signal.
-    #[error("interrupted; nothing was left behind")]
+    #[error("interrupted: the output directory is as it was, what was fetched stays in the cache")]
     Interrupted,
 }

@@ -3,18 +3,20 @@
 use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use jiff::civil::Date;
 use serde::Serialize;
+use stonecell_controls::LeftOut;
 use stonecell_root::sandbox::{self, Inner, SandboxError};
 
 use crate::inner::io_at;
 use crate::keys;
 use crate::plan::Plan;
-use crate::progress::Progress;
-use crate::project::Project;
-use crate::{BuildError, archive, reproducible};
+use crate::progress::{Event, Progress};
+use crate::project::{self, Project};
+use crate::staging::{Made, Staging};
+use crate::{BuildError, archive, reproducible, results};
 
 /// A tmpfs is used for the tree when this much memory (bytes) is available; a large root takes 2 GiB.
 const MEMORY_FOR_TMPFS: u64 = 4 << 30;
@@ -57,6 +59,8 @@ pub struct Built {
     pub development_keys: bool,
     /// How many packages are in the image.
     pub packages: usize,
+    /// Controls that were declined, by the definition or for the sake of an infrastructure.
+    pub left_out: Vec<LeftOut>,
 }
 
 /// Builds.
@@ -71,12 +75,23 @@ pub fn build(
     let project = Project::load(&request.definition, request.today, &request.iaas)?;
     let lock_path = request.lock.clone().unwrap_or_else(|| project.lock_path());
     let (lock, _) = project.read_lock(&lock_path)?;
-    known(&request.iaas, &request.formats, &project)?;
+    let asked_iaas =
+        chosen(&request.iaas, project.definition.output.iaas.iter().map(|iaas| iaas.name()));
+    let asked_formats =
+        chosen(&request.formats, project.definition.output.formats.iter().map(format_name));
+    known(&asked_iaas, &asked_formats)?;
+    for name in project::light_left_out(&project.definition) {
+        let text = format!("no light stemcell for {name}: --iaas leaves that infrastructure out");
+        progress.event(&Event::Note { text });
+    }
     let keys = keys::choose(&project.definition, request.development_keys.as_deref())?;
     let init = find_init()?;
+    let expected = results::names(&project.definition, &asked_iaas, &asked_formats)?;
+    results::no_foreign(&request.out, &project.definition, &expected)?;
     archive::acquire(&project, &lock, &request.cache, request.jobs, progress, cancel)?;
 
-    fs::create_dir_all(&request.out).map_err(io_at("make", &request.out))?;
+    let _made_out = Made::directory(&request.out)?;
+    let _made_work = request.work_dir.as_deref().map(Made::directory).transpose()?;
     let out = fs::canonicalize(&request.out).map_err(io_at("find", &request.out))?;
     let base = Plan {
         definition: absolute(&request.definition)?,
@@ -87,46 +102,80 @@ pub fn build(
         done: PathBuf::new(),
         work: PathBuf::new(),
         memory: request.work_dir.is_none() && available_memory() >= MEMORY_FOR_TMPFS,
-        iaas: chosen(&request.iaas, project.definition.output.iaas.iter().map(|i| i.name())),
-        formats: chosen(
-            &request.formats,
-            project.definition.output.formats.iter().map(format_name),
-        ),
+        iaas: asked_iaas,
+        formats: asked_formats,
         stemcell_key: absolute(&keys.stemcell)?,
         secure_boot_key: absolute(&keys.secure_boot_key)?,
         secure_boot_certificate: absolute(&keys.secure_boot_certificate)?,
         development_keys: keys.development,
         init,
     };
-    let first = Staging::new(request.work_dir.as_deref(), &out)?;
-    inside(&base, &first, request)?;
+    let mut stagings = Vec::new();
+    let result = build_into(&out, &base, request, &mut stagings, progress, cancel);
+    for staging in stagings {
+        if let Err(error) = staging.remove() {
+            // The build's own end is what counts; this one is told beside it.
+            progress.event(&Event::Note { text: with_cause(&error) });
+        }
+    }
+    Ok(Built {
+        outputs: result?,
+        development_keys: keys.development,
+        packages: lock.package.len(),
+        left_out: project.left_out(),
+    })
+}
+
+/// Builds once or twice in new staging directories, and puts the results into `out`.
+fn build_into(
+    out: &Path,
+    base: &Plan,
+    request: &BuildRequest,
+    stagings: &mut Vec<Staging>,
+    progress: &dyn Progress,
+    cancel: &AtomicBool,
+) -> Result<Vec<PathBuf>, BuildError> {
+    let first = Staging::new(request.work_dir.as_deref(), out)?;
+    let done = first.done.clone();
+    let ran = inside(base, &first, request, cancel);
+    stagings.push(first);
+    ran?;
     if request.check_reproducible {
         progress.phase("build again");
-        let second = Staging::new(request.work_dir.as_deref(), &out)?;
-        inside(&base, &second, request)?;
+        let second = Staging::new(request.work_dir.as_deref(), out)?;
+        let again = second.done.clone();
+        let ran = inside(base, &second, request, cancel);
+        stagings.push(second);
+        ran?;
         progress.phase("compare");
-        let differences = reproducible::compare(&first.done, &second.done)?;
+        let differences = reproducible::compare(&done, &again, cancel)?;
         if !differences.is_empty() {
             return Err(BuildError::Unreproducible(differences));
         }
     }
-    let mut outputs = Vec::new();
-    for entry in fs::read_dir(&first.done).map_err(io_at("read", &first.done))? {
-        let entry = entry.map_err(io_at("read", &first.done))?;
-        let to = out.join(entry.file_name());
-        fs::rename(entry.path(), &to).map_err(io_at("write", &to))?;
-        outputs.push(to);
+    if cancel.load(Ordering::SeqCst) {
+        return Err(BuildError::Interrupted);
     }
-    outputs.sort();
-    Ok(Built { outputs, development_keys: keys.development, packages: lock.package.len() })
+    results::put(&done, out)
+}
+
+/// An error with its causes, on one line.
+fn with_cause(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(&format!(": {cause}"));
+        source = cause.source();
+    }
+    text
 }
 
 /// Refuses names that the inside could not serve, before anything is fetched.
-fn known(iaas: &[String], formats: &[String], project: &Project) -> Result<(), BuildError> {
+fn known(iaas: &[String], formats: &[String]) -> Result<(), BuildError> {
     for name in iaas {
         crate::inner::iaas(name)?;
     }
-    for name in chosen(formats, project.definition.output.formats.iter().map(format_name)) {
+    for name in formats {
         if !["raw", "qcow2", "vhd", "vmdk"].contains(&name.as_str()) {
             return Err(BuildError::Request(format!(
                 "disk format {name} cannot be written: expected raw, qcow2, vhd or vmdk"
@@ -137,7 +186,12 @@ fn known(iaas: &[String], formats: &[String], project: &Project) -> Result<(), B
 }
 
 /// Runs the inside with `plan` completed by the staging directory.
-fn inside(base: &Plan, staging: &Staging, request: &BuildRequest) -> Result<(), BuildError> {
+fn inside(
+    base: &Plan,
+    staging: &Staging,
+    request: &BuildRequest,
+    cancel: &AtomicBool,
+) -> Result<(), BuildError> {
     let plan = Plan {
         staging: staging.dir.clone(),
         done: staging.done.clone(),
@@ -150,7 +204,7 @@ fn inside(base: &Plan, staging: &Staging, request: &BuildRequest) -> Result<(), 
     let mut args = request.inner_arguments.clone();
     args.push(path.into_os_string());
     let inner = Inner { program: PathBuf::from("/proc/self/exe"), args, env: Vec::new() };
-    let status = match sandbox::respawn(&inner) {
+    let status = match sandbox::respawn(&inner, cancel) {
         Err(SandboxError::Interrupted { .. }) => return Err(BuildError::Interrupted),
         other => other?,
     };
@@ -158,39 +212,6 @@ fn inside(base: &Plan, staging: &Staging, request: &BuildRequest) -> Result<(), 
         Some(0) => Ok(()),
         Some(code) => Err(BuildError::Inside(u8::try_from(code).unwrap_or(1))),
         None => Err(BuildError::Inside(1)),
-    }
-}
-
-/// Directories of the moment: for disks and what is finished, on the file system of the results (they are
-/// renamed), and for the tree, where the user wants it. All go when this is dropped.
-#[derive(Debug)]
-struct Staging {
-    dir: PathBuf,
-    done: PathBuf,
-    work: PathBuf,
-    _guards: Vec<tempfile::TempDir>,
-}
-
-impl Staging {
-    fn new(work: Option<&Path>, out: &Path) -> Result<Self, BuildError> {
-        let mut guards = Vec::new();
-        let mut make = |parent: &Path, prefix: &str| {
-            fs::create_dir_all(parent).map_err(io_at("make", parent))?;
-            let dir = tempfile::Builder::new()
-                .prefix(prefix)
-                .tempdir_in(parent)
-                .map_err(io_at("make a directory in", parent))?;
-            let path = dir.path().to_owned();
-            guards.push(dir);
-            Ok::<_, BuildError>(path)
-        };
-        let dir = make(out, ".stonecell-work-")?;
-        let done = make(out, ".stonecell-done-")?;
-        let work = match work {
-            Some(parent) => absolute(&make(parent, ".stonecell-tree-")?)?,
-            None => dir.join("tree"),
-        };
-        Ok(Self { dir, done, work, _guards: guards })
     }
 }
 

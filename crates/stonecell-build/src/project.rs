@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use jiff::civil::Date;
 use sha2::{Digest, Sha256};
 use stonecell_controls::{
-    Catalogue, CatalogueErrors, Context, OptOut, Requirements, SelectError, Selection, Want,
+    Catalogue, CatalogueErrors, Cause, Context, LeftOut, OptOut, Requirements, SelectError,
+    Selection, Want,
 };
 use stonecell_definition::iaas::Iaas;
 use stonecell_definition::lock::Lock;
@@ -135,6 +136,14 @@ impl Project {
         Ok((lock, text))
     }
 
+    /// Controls that somebody declined: the definition, or an infrastructure's needs. Not those that are meant for
+    /// other profiles, roles or platforms.
+    #[must_use]
+    pub fn left_out(&self) -> Vec<LeftOut> {
+        let declined = |left: &&LeftOut| matches!(left.cause, Cause::OptOut { .. });
+        self.selection.left_out.iter().filter(declined).cloned().collect()
+    }
+
     /// Is there an agent slot: is this a BOSH stemcell in full?
     #[must_use]
     pub fn is_bosh(&self) -> bool {
@@ -203,6 +212,15 @@ fn context(definition: &Definition, catalogue: &Catalogue, today: Date) -> Conte
         today: Some(today),
         setuid_allow: definition.setuid.clone(),
     }
+}
+
+/// Infrastructures whose light stemcell a build does not write, because the command line left them out. (The
+/// definition itself cannot: that is an error when it is read.)
+#[must_use]
+pub fn light_left_out(definition: &Definition) -> Vec<&'static str> {
+    let output = &definition.output;
+    let left = output.light.iter().filter(|light| !output.iaas.contains(&light.iaas));
+    left.map(|light| light.iaas.name()).collect()
 }
 
 /// Drivers of configuration drives, by infrastructure.

@@ -49,7 +49,7 @@ const BASE: &str = "[base]\nrelease = \"bookworm\"\n";
 
 #[test]
 fn each_bad_line_has_its_place_message_and_remedy() {
-    let cases: [(&str, &str, &str, &str); 40] = [
+    let cases: [(&str, &str, &str, &str); 41] = [
         // body after HEAD, place, message, help
         ("naem = \"x\"", "4:1", "unknown field `naem` in a definition", "did you mean `name`?"),
         (
@@ -253,6 +253,12 @@ fn each_bad_line_has_its_place_message_and_remedy() {
             "4:1",
             "a light stemcell for qemu does not exist",
             "aws takes ami",
+        ),
+        (
+            "[[output.light]]\niaas = \"aws\"\nami = { eu-west-1 = \"ami-1\" }",
+            "4:1",
+            "a light stemcell for aws, which is not built for",
+            "add \"aws\" to `iaas` in [output]",
         ),
         (
             "roles = [\"mimimal\"]",

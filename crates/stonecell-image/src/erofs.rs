@@ -99,7 +99,13 @@ pub fn build_erofs(input: &ErofsInput<'_>) -> Result<u64, ErofsError> {
             .arg(input.image)
             .arg(input.root_dir),
     )
-    .map_err(|source| ErofsError::Pack { path: input.root_dir.to_owned(), source })?;
+    .map_err(|source| match source {
+        // How the tool words a file system without room.
+        ToolError::Failed { output, .. } if output.contains("was truncated") => {
+            image_error(rustix::io::Errno::NOSPC.into())
+        }
+        source => ErofsError::Pack { path: input.root_dir.to_owned(), source },
+    })?;
     let size = std::fs::metadata(input.image).map_err(image_error)?.len();
     Ok(size)
 }

@@ -149,6 +149,13 @@ fn development_keys_are_marked_private_and_never_overwritten() {
     ));
     let mixed = SigningKey::from_files(&keys[0].key, &keys[1].certificate);
     assert!(matches!(mixed, Err(KeyError::Mismatch { .. })));
+    let mode = |path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    mode(&keys[0].certificate, 0o600);
     let swapped = SigningKey::from_files(&keys[0].certificate, &keys[0].certificate);
     assert!(matches!(swapped, Err(KeyError::NotAKey { .. })));
+    for exposed in [0o640, 0o604, 0o601] {
+        mode(&keys[0].key, exposed);
+        let refused = SigningKey::from_files(&keys[0].key, &keys[0].certificate);
+        assert!(matches!(refused, Err(KeyError::Exposed { .. })), "{exposed:o}");
+    }
 }

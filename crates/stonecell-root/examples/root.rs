@@ -3,6 +3,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use sha2::Digest;
@@ -39,7 +40,7 @@ fn outside(args: &[String]) -> Result<ExitCode> {
         args: ["inside"].iter().map(Into::into).chain(args.iter().map(Into::into)).collect(),
         env: Vec::new(),
     };
-    let status = sandbox::respawn(&inner)?;
+    let status = sandbox::respawn(&inner, &AtomicBool::new(false))?;
     Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 

@@ -61,16 +61,20 @@ pub enum StoreError {
         found: String,
     },
     /// The .deb is refused.
-    #[error("the package file `{path}` is refused")]
+    #[error("package {package} is refused (its file is `{path}`)")]
     Deb {
+        /// Name and version.
+        package: String,
         /// The path.
         path: PathBuf,
         /// Why.
         source: DebError,
     },
     /// Its control file is refused.
-    #[error("the control file of `{path}` is refused")]
+    #[error("the control file of package {package} is refused (`{path}`)")]
     Control {
+        /// Name and version.
+        package: String,
         /// The path.
         path: PathBuf,
         /// Why.
@@ -210,9 +214,13 @@ fn convert(target: &Path, lock: &LockedPackage, path: &Path) -> Result<Package, 
             found,
         });
     }
-    let (description, frames) =
-        decode(&bytes).map_err(|source| StoreError::Deb { path: path.to_owned(), source })?;
-    let control = |source| StoreError::Control { path: path.to_owned(), source };
+    let (description, frames) = decode(&bytes).map_err(|source| StoreError::Deb {
+        package: named(lock),
+        path: path.to_owned(),
+        source,
+    })?;
+    let control =
+        |source| StoreError::Control { package: named(lock), path: path.to_owned(), source };
     let description = description.map_err(control)?;
     let write = |source| StoreError::Write { path: target.to_owned(), source };
     let mut package = Package::new(description, Content::Memory(Vec::new())).map_err(control)?;
@@ -228,9 +236,14 @@ fn identify(package: &Package, lock: &LockedPackage, path: &Path) -> Result<(), 
     }
     Err(StoreError::Identity {
         path: path.to_owned(),
-        expected: format!("{} {}", lock.name, lock.version),
+        expected: named(lock),
         found: format!("{} {}", package.name, package.version),
     })
+}
+
+/// Name and version in the lock.
+fn named(lock: &LockedPackage) -> String {
+    format!("{} {}", lock.name, lock.version)
 }
 
 type Decoded = (Result<Description, ControlError>, Vec<u8>);

@@ -10,6 +10,7 @@ use std::io::Write;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
+use std::sync::atomic::AtomicBool;
 
 use sha2::Digest;
 use stonecell_definition::lock::LockedPackage;
@@ -79,7 +80,7 @@ fn outside() -> Result<()> {
         args: vec!["inside".into(), work.into()],
         env: Vec::new(),
     };
-    let status = sandbox::respawn(&inner)?;
+    let status = sandbox::respawn(&inner, &AtomicBool::new(false))?;
     if status.success() { Ok(()) } else { Err(format!("inside: {status}").into()) }
 }
 

@@ -6,6 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
+use std::sync::atomic::AtomicBool;
 
 use rustix::process::{Pid, Signal};
 use stonecell_root::sandbox::{self, InRoot, Inner, SandboxError};
@@ -44,11 +45,12 @@ fn outside(args: &[String]) -> ExitCode {
 
 fn respawn(args: &[String]) -> Result<std::process::ExitStatus, SandboxError> {
     let args = ["inside".into()].into_iter().chain(args.iter().map(OsString::from)).collect();
-    sandbox::respawn(&Inner {
+    let inner = Inner {
         program: std::env::current_exe().unwrap(),
         args,
         env: vec![("STONECELL_TEST".into(), "passed on".into())],
-    })
+    };
+    sandbox::respawn(&inner, &AtomicBool::new(false))
 }
 
 /// The jobs that run inside.

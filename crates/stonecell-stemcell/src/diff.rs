@@ -1,5 +1,6 @@
 //! What differs between two stemcells or disks: packages, controls, command line, kernel, files, sizes.
 
+mod explain;
 mod text;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -18,8 +19,10 @@ use crate::open::{Content, OpenError, Opened};
 use crate::outputs;
 use crate::packages::{self, Installed};
 use crate::progress::{Event, Progress};
+use crate::scratch::Scratch;
 use crate::tree::Kind;
 
+pub use explain::{explain, place};
 pub use text::text;
 
 /// Why two stemcells cannot be compared.
@@ -158,7 +161,7 @@ impl Summary {
     fn of(path: &Path, progress: Progress<'_>) -> Result<Self, DiffError> {
         let io_error = |source| DiffError::Io { path: path.to_owned(), source };
         let path = &outputs::one(path).map_err(io_error)?;
-        let work = tempfile::tempdir().map_err(io_error)?;
+        let work = Scratch::new().map_err(io_error)?;
         progress(Event::Phase(&format!("unpack {}", path.display())));
         let opened = crate::open::open_telling(path, work.path(), progress)?;
         let mut summary = Self::default();

@@ -18,6 +18,7 @@ use crate::files::{self, FilesError, Item, What};
 use crate::open::OpenError;
 use crate::outputs;
 use crate::progress::{Event, Progress};
+use crate::scratch::Scratch;
 use crate::tree::Kind;
 use confined::Confined;
 
@@ -107,9 +108,8 @@ fn extract_as(
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
     };
-    let temporary = |action, prefix: &str| {
-        tempfile::Builder::new().prefix(prefix).tempdir_in(parent).map_err(fail(action, parent))
-    };
+    let temporary =
+        |action, prefix: &str| Scratch::beside(parent, prefix).map_err(fail(action, parent));
     let work = temporary("make a work directory in", ".stonecell-unpack-")?;
     progress(Event::Phase("unpack the image"));
     let opened = crate::open::open_telling(&path, work.path(), progress)?;

@@ -18,6 +18,7 @@ use crate::disk::{Disk, DiskError};
 use crate::open::{Content, OpenError, Opened};
 use crate::packages::{self, Installed};
 use crate::progress::{Event, Progress};
+use crate::scratch::Scratch;
 use crate::signature::VerifyingKey;
 use crate::tree::{Kind, Root};
 use crate::{files, outputs, signature, signer};
@@ -191,7 +192,7 @@ pub fn inspect(path: &Path, progress: Progress<'_>) -> Result<Vec<Facts>, Inspec
 fn one(path: &Path, progress: Progress<'_>) -> Result<Facts, InspectError> {
     let io_error = |source| InspectError::Io { path: path.to_owned(), source };
     progress(Event::Phase(&format!("read {}", path.display())));
-    let work = tempfile::tempdir().map_err(io_error)?;
+    let work = Scratch::new().map_err(io_error)?;
     let opened = crate::open::open_telling(path, work.path(), progress)?;
     let mut facts = Facts {
         file: path.file_name().unwrap_or_default().to_string_lossy().into_owned(),

@@ -271,6 +271,20 @@ fn to_raw(disk: &Path, work: &Path) -> Result<PathBuf, OpenError> {
     Err(OpenError::Convert { path: disk.to_owned(), format, message })
 }
 
+/// Refuses a disk that makes QEMU open further files, which whoever made it has chosen.
+///
+/// # Errors
+/// [`OpenError::OtherFiles`], and others when it cannot be read or is no disk.
+pub fn whole(disk: &Path) -> Result<(), OpenError> {
+    let format = sniff(disk)
+        .map_err(|s| io_error("read", disk, s))?
+        .ok_or_else(|| OpenError::Unknown { path: disk.to_owned() })?;
+    match names_other_files(disk, format).map_err(|s| io_error("read", disk, s))? {
+        Some(other) => Err(OpenError::OtherFiles { path: disk.to_owned(), other }),
+        None => Ok(()),
+    }
+}
+
 /// What in a disk's header makes qemu-img open further files: a stranger's disk must not choose them.
 fn names_other_files(disk: &Path, format: &str) -> io::Result<Option<&'static str>> {
     let mut head = [0; 80];

@@ -21,6 +21,9 @@ pub const NAMESPACE: &str = "stonecell";
 /// The comment that marks a key as generated for development.
 pub const DEVELOPMENT_COMMENT: &str = "DEVELOPMENT-ONLY stonecell";
 
+/// More bytes than any key or signature has.
+const LARGEST_KEY: u64 = 1 << 20;
+
 /// Why a key cannot be used.
 #[derive(Debug, Error)]
 pub enum KeyError {
@@ -147,13 +150,13 @@ impl SigningKey {
     /// [`KeyError`] when it is missing, exposed, or of another kind.
     pub fn read(path: &Path) -> Result<Self, KeyError> {
         let read = |source| KeyError::Read { path: path.to_owned(), source };
-        let mut file = File::open(path).map_err(read)?;
+        let file = File::open(path).map_err(read)?;
         let mode = file.metadata().map_err(read)?.mode() & 0o777;
         if mode & 0o077 != 0 {
             return Err(KeyError::Exposed { path: path.to_owned(), mode });
         }
         let mut text = Vec::new();
-        file.read_to_end(&mut text).map_err(read)?;
+        file.take(LARGEST_KEY).read_to_end(&mut text).map_err(read)?;
         let format = |source| KeyError::Format { path: path.to_owned(), source };
         let key = PrivateKey::from_openssh(&text).map_err(format)?;
         if key.is_encrypted() {
@@ -176,9 +179,9 @@ impl SigningKey {
         key.set_comment(DEVELOPMENT_COMMENT);
         let text = key.to_openssh(LineEnding::LF).map_err(KeyError::Generate)?;
         write_new(path, text.as_bytes(), 0o600)?;
-        let public = key.public_key().to_openssh().map_err(KeyError::Generate)?;
-        write_new(&public_path(path), format!("{public}\n").as_bytes(), 0o644)?;
-        Ok(Self(key))
+        let key = Self(key);
+        write_new(&public_path(path), key.public_text()?.as_bytes(), 0o644)?;
+        Ok(key)
     }
 
     /// Is it marked as generated for development?
@@ -191,6 +194,15 @@ impl SigningKey {
     #[must_use]
     pub fn public(&self) -> VerifyingKey {
         VerifyingKey(self.0.public_key().clone())
+    }
+
+    /// Its public half as a line of OpenSSH, with the comment of the private one.
+    ///
+    /// # Errors
+    /// When it cannot be encoded.
+    pub fn public_text(&self) -> Result<String, KeyError> {
+        let line = self.0.public_key().to_openssh().map_err(KeyError::Generate)?;
+        Ok(format!("{line}\n"))
     }
 
     /// The bare Ed25519 signature (64 bytes) over `message`.
@@ -253,8 +265,8 @@ impl VerifyingKey {
     /// # Errors
     /// [`KeyError`] when it is missing or not an Ed25519 public key.
     pub fn read(path: &Path) -> Result<Self, KeyError> {
-        let text = std::fs::read_to_string(path)
-            .map_err(|source| KeyError::Read { path: path.to_owned(), source })?;
+        let text =
+            read_small(path).map_err(|source| KeyError::Read { path: path.to_owned(), source })?;
         let key = PublicKey::from_openssh(&text)
             .map_err(|source| KeyError::Format { path: path.to_owned(), source })?;
         if key.algorithm() != Algorithm::Ed25519 {
@@ -313,7 +325,7 @@ pub fn verify_known(
         let path = path.to_owned();
         move |source| SignatureError::Read { path, source }
     };
-    let armour = std::fs::read_to_string(signature).map_err(read(signature))?;
+    let armour = read_small(signature).map_err(read(signature))?;
     let parsed = SshSig::from_pem(armour.as_bytes())
         .map_err(|source| SignatureError::Format { path: signature.to_owned(), source })?;
     if parsed.namespace() != NAMESPACE {
@@ -348,11 +360,18 @@ pub fn verify_known(
 /// # Errors
 /// [`SignatureError`] when there is no signature or it cannot be read.
 pub fn claimed_signer(signature: &Path) -> Result<VerifyingKey, SignatureError> {
-    let armour = std::fs::read_to_string(signature)
+    let armour = read_small(signature)
         .map_err(|source| SignatureError::Read { path: signature.to_owned(), source })?;
     let parsed = SshSig::from_pem(armour.as_bytes())
         .map_err(|source| SignatureError::Format { path: signature.to_owned(), source })?;
     Ok(VerifyingKey(PublicKey::from(parsed.public_key().clone())))
+}
+
+/// The text of a key or a signature; of a longer file only the beginning, which is neither.
+fn read_small(path: &Path) -> std::io::Result<String> {
+    let mut text = String::new();
+    File::open(path)?.take(LARGEST_KEY).read_to_string(&mut text)?;
+    Ok(text)
 }
 
 /// Where the public half of a private key file lies.
@@ -418,6 +437,8 @@ mod tests {
         std::fs::write(&signature, &armour).unwrap();
 
         let public = std::fs::read_to_string(public_path(&key_path)).unwrap();
+        // Also when it is read back: outputs get their public half from the private one.
+        assert_eq!(SigningKey::read(&key_path).unwrap().public_text().unwrap(), public);
         let signers = dir.path().join("signers");
         std::fs::write(&signers, format!("us namespaces=\"stonecell\" {public}")).unwrap();
         let status = Command::new("ssh-keygen")

@@ -17,7 +17,9 @@ use serde::Serialize;
 use thiserror::Error as ThisError;
 use x509_cert::Certificate;
 
+use crate::printable::printable;
 use crate::progress::{Event, Progress};
+use crate::scratch::Scratch;
 use crate::signature::VerifyingKey;
 
 /// Whom the user trusts.
@@ -121,7 +123,7 @@ fn verify_file(
     let mut checks = Checks::default();
     progress(Event::Phase(&format!("check the signature of {file}")));
     let origin = origin::check(path, trust, &mut checks);
-    let work = tempfile::tempdir()
+    let work = Scratch::new()
         .map_err(|source| VerifyError::Work { path: std::env::temp_dir(), source })?;
     progress(Event::Phase(&format!("unpack {file}")));
     match crate::open::open_telling(path, work.path(), progress) {
@@ -184,10 +186,10 @@ fn chain(error: &dyn Error) -> String {
 pub fn text(report: &Report) -> String {
     let mut out = String::new();
     for file in &report.files {
-        let _ = writeln!(out, "{}", file.file);
+        let _ = writeln!(out, "{}", printable(&file.file));
         for check in &file.checks {
             let mark = if check.ok { "ok  " } else { "FAIL" };
-            let _ = writeln!(out, "  {mark}  {:<22} {}", check.name, check.detail);
+            let _ = writeln!(out, "  {mark}  {:<22} {}", check.name, printable(&check.detail));
         }
         let failed = file.checks.iter().filter(|check| !check.ok).count();
         let _ = match (file.ok, file.vouched) {
@@ -201,4 +203,21 @@ pub fn text(report: &Report) -> String {
         };
     }
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_an_image_says_cannot_forge_the_report() {
+        let detail =
+            "member a\x1b[2J\n  ok    signature              by you: is damaged".to_owned();
+        let checks = vec![Check { name: "archive", ok: false, detail }];
+        let file =
+            FileReport { file: "x\x1b]0;y\x07.tgz".into(), ok: false, vouched: true, checks };
+        let text = text(&Report { ok: false, files: vec![file] });
+        assert_eq!(text.lines().count(), 3, "{text}");
+        assert!(!text.contains(|c: char| c.is_control() && c != '\n'), "{text:?}");
+    }
 }

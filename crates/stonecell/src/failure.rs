@@ -2,6 +2,7 @@
 
 use std::error::Error;
 use std::fmt::Write;
+use std::io;
 use std::process::ExitCode;
 
 use serde_json::json;
@@ -9,6 +10,7 @@ use stonecell_build::BuildError;
 use stonecell_build::archive::AcquireError;
 use stonecell_build::project::ProjectError;
 use stonecell_definition::{DefinitionError, DefinitionErrors};
+use stonecell_stemcell::printable::printable;
 
 /// What went wrong, as the exit code tells it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,6 +61,7 @@ impl Failure {
             let value = json!({
                 "error": self.error.to_string(),
                 "causes": causes,
+                "help": self.help(),
                 "exit_code": self.class as u8,
                 "places": definition,
             });
@@ -94,17 +97,51 @@ impl Failure {
             let _ = writeln!(out, "{count} {noun} in the definition");
             return out;
         }
-        let _ = writeln!(out, "{red}error:{reset} {bold}{}{reset}", self.error);
+        for (index, line) in self.error.to_string().lines().enumerate() {
+            let line = shown(line);
+            let _ = match index {
+                0 => writeln!(out, "{red}error:{reset} {bold}{line}{reset}"),
+                _ => writeln!(out, "{line}"),
+            };
+        }
         let mut cause = self.error.source();
         while let Some(error) = cause {
             for (index, line) in error.to_string().lines().enumerate() {
                 let lead = if index == 0 { "  because: " } else { "           " };
-                let _ = writeln!(out, "{blue}{lead}{reset}{line}");
+                let _ = writeln!(out, "{blue}{lead}{reset}{}", shown(line));
             }
             cause = error.source();
         }
+        if let Some(help) = self.help() {
+            let _ = writeln!(out, "{blue}  help:{reset} {help}");
+        }
         out
     }
+
+    /// What to do, where the message itself cannot know: a full file system can be met anywhere.
+    fn help(&self) -> Option<&'static str> {
+        let mut error: &(dyn Error + 'static) = self.error.as_ref();
+        loop {
+            let full = error
+                .downcast_ref::<io::Error>()
+                .is_some_and(|error| error.kind() == io::ErrorKind::StorageFull);
+            // Tools that write for us say it in words.
+            if full || error.to_string().contains(NO_ROOM) {
+                return Some(ROOM);
+            }
+            error = error.source()?;
+        }
+    }
+}
+
+/// ENOSPC as the C library words it; tools run in the locale C.
+const NO_ROOM: &str = "No space left on device";
+const ROOM: &str = "make room on that file system, or use another one: --out DIR for results and disks, \
+                    --work-dir DIR for the tree of a build, --cache DIR for packages, TMPDIR for what is read";
+
+/// A line of an error: names and output that it quotes come from packages and images.
+fn shown(line: &str) -> String {
+    printable(&line.replace('\t', "    "))
 }
 
 /// One place in a definition: message, line, marks under the part that is meant, remedy.

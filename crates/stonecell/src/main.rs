@@ -23,6 +23,7 @@ fn main() -> ExitCode {
     match commands::run(&cli, &terminal) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
+            commands::yield_to_signal();
             failure.print(terminal.json, terminal.colour);
             failure.code()
         }

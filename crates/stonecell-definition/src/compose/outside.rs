@@ -182,7 +182,17 @@ pub(super) fn output(layers: &Layers, errors: &mut Errors) -> Output {
     let mut words = Vec::new();
     for word in layers.each(|file| &file.output.light) {
         match light(word.value) {
-            Ok(light) => words.push((light.iaas, word.map(|_| light))),
+            Ok(light) if iaas.contains(&light.iaas) => {
+                words.push((light.iaas, word.map(|_| light)));
+            }
+            Ok(light) => {
+                let name = light.iaas.name();
+                let message = format!("a light stemcell for {name}, which is not built for");
+                errors.push(
+                    DefinitionError::new(word.place(), message)
+                        .help(format!("add \"{name}\" to `iaas` in [output], or drop this table")),
+                );
+            }
             Err(wanted) => {
                 let message =
                     format!("a light stemcell for {} {wanted}", word.value.iaas.value.name());

@@ -4,8 +4,11 @@
 
 use std::fmt;
 use std::fs;
+use std::fs::File;
 use std::io;
+use std::io::Read;
 use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::MetadataExt;
 use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -26,6 +29,9 @@ const OPENSSL: Tool = Tool { program: "openssl", package: "openssl" };
 pub const DEVELOPMENT_MARK: &str = "DEVELOPMENT - DO NOT USE IN PRODUCTION";
 /// A subject's common name has at most 64 characters (RFC 5280, ub-common-name).
 const MAX_NAME: usize = 18;
+
+/// More bytes than any key or certificate has.
+const LARGEST: u64 = 1 << 20;
 
 /// Why a key or certificate cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -62,6 +68,14 @@ pub enum KeyError {
         #[source]
         source: der::Error,
     },
+    /// Others can read the private key.
+    #[error("private key {path} has mode {mode:04o}, others may read it: run `chmod 0600` on it")]
+    Exposed {
+        /// The file.
+        path: PathBuf,
+        /// Its permission bits.
+        mode: u32,
+    },
     /// The certificate belongs to another key.
     #[error("the certificate {certificate} is not that of the key {key}")]
     Mismatch {
@@ -89,7 +103,7 @@ impl SigningKey {
     /// Reads a private key (PKCS #8 or PKCS #1) and its certificate, both PEM, and checks that they belong
     /// together.
     pub fn from_files(key: &Path, certificate: &Path) -> Result<Self, KeyError> {
-        let text = Zeroizing::new(read(key)?);
+        let text = Zeroizing::new(read_private(key)?);
         let not_a_key = || KeyError::NotAKey { path: key.to_owned() };
         let (label, document) = SecretDocument::from_pem(&text).map_err(|_| not_a_key())?;
         let pair = match label {
@@ -125,7 +139,26 @@ pub fn read_certificate(path: &Path) -> Result<Certificate, KeyError> {
 }
 
 fn read(path: &Path) -> Result<String, KeyError> {
-    fs::read_to_string(path).map_err(|source| KeyError::Read { path: path.to_owned(), source })
+    let file = File::open(path);
+    file.and_then(read_text).map_err(|source| KeyError::Read { path: path.to_owned(), source })
+}
+
+/// Reads a file that only its owner may read. The file that is read is the one that was looked at.
+fn read_private(path: &Path) -> Result<String, KeyError> {
+    let fail = |source| KeyError::Read { path: path.to_owned(), source };
+    let file = File::open(path).map_err(fail)?;
+    let mode = file.metadata().map_err(fail)?.mode() & 0o777;
+    if mode & 0o077 != 0 {
+        return Err(KeyError::Exposed { path: path.to_owned(), mode });
+    }
+    read_text(file).map_err(fail)
+}
+
+/// The text of a file, as long as it has a size that keys and certificates have.
+fn read_text(file: File) -> io::Result<String> {
+    let mut text = String::new();
+    file.take(LARGEST).read_to_string(&mut text)?;
+    Ok(text)
 }
 
 /// Where one generated key is.

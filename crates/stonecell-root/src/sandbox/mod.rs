@@ -21,7 +21,7 @@ mod respawn;
 mod unshare;
 
 pub use in_root::{InRoot, Outcome, run_in_root};
-pub use respawn::{Inner, respawn};
+pub use respawn::{Inner, ending_signals, respawn};
 
 use std::ffi::OsString;
 use std::io::{self, Read, Write};

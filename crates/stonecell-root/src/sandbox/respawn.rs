@@ -6,7 +6,7 @@ use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 
 use rustix::process::{Pid, Signal};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
@@ -27,18 +27,22 @@ pub struct Inner {
 
 /// Runs `inner` in new user, mount, PID, network, IPC and UTS namespaces, as root of them, and waits.
 ///
-/// Its standard input is empty; output and error are inherited. SIGINT, SIGTERM and SIGHUP to this
-/// process end the namespace and give [`SandboxError::Interrupted`], so that the caller can remove what it
-/// made outside. If this process is killed, the namespace dies with it.
+/// Its standard input is empty; output and error are inherited. The [`ending_signals`] to this process end
+/// the namespace and give [`SandboxError::Interrupted`], so that the caller can remove what it made outside.
+/// `stop` tells of signals that came before. If this process is killed, the namespace dies with it.
 ///
 /// # Errors
 /// [`SandboxError`] when the namespace cannot be made or was interrupted. A failure of the inner
 /// program is in the status.
-pub fn respawn(inner: &Inner) -> Result<ExitStatus, SandboxError> {
+pub fn respawn(inner: &Inner, stop: &AtomicBool) -> Result<ExitStatus, SandboxError> {
     let (mut ours, theirs) = UnixStream::pair().map_err(set_up("make a socket pair"))?;
     let caught = Arc::new(AtomicI32::new(0));
-    let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP]).map_err(set_up("catch signals"))?;
+    let mut signals = Signals::new(ending_signals()).map_err(set_up("catch signals"))?;
     let handle = signals.handle();
+    // From here on the watcher sees every signal; those before are in `stop`.
+    if stop.load(Ordering::SeqCst) {
+        return Err(SandboxError::Interrupted(SIGINT));
+    }
     let mut helper = Command::new(itself())
         .arg(NAMESPACE)
         .arg(std::process::id().to_string())
@@ -79,6 +83,26 @@ pub fn respawn(inner: &Inner) -> Result<ExitStatus, SandboxError> {
         0 => entered.map(|()| status),
         signal => Err(SandboxError::Interrupted(signal)),
     }
+}
+
+/// The signals that end a build: SIGINT, SIGTERM, and SIGHUP unless whoever started this program had it ignored, as
+/// nohup(1) does.
+#[must_use]
+pub fn ending_signals() -> Vec<i32> {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mut signals = vec![SIGINT, SIGTERM];
+    if !ignores(&status, SIGHUP) {
+        signals.push(SIGHUP);
+    }
+    signals
+}
+
+/// Does proc(5)'s `status` say that the process ignores this signal?
+fn ignores(status: &str, signal: i32) -> bool {
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0);
+    let bit = u32::try_from(signal - 1).ok().and_then(|shift| 1_u64.checked_shl(shift));
+    bit.is_some_and(|bit| mask & bit != 0)
 }
 
 fn enter(helper: &mut Child, stream: &mut UnixStream) -> Result<(), SandboxError> {
@@ -168,6 +192,13 @@ mod tests {
         let outer = "         0          0 4294967295\n";
         assert_eq!(identity(outer), "0 0 4294967295\n");
         assert_eq!(identity("0 1000 1\n1 100000 65535\n"), "0 0 1\n1 1 65535\n");
+    }
+
+    #[test]
+    fn an_ignored_hangup_stays_ignored() {
+        assert!(ignores("SigBlk:\t0\nSigIgn:\t0000000000000001\n", SIGHUP));
+        assert!(!ignores("SigIgn:\t0000000000000002\n", SIGHUP));
+        assert!(!ignores("", SIGHUP));
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use super::{Change, Difference, FileState, Names};
 use crate::inspect::bytes;
+use crate::printable::printable;
 
 /// Most files that are listed; the rest is counted. JSON has them all.
 const SHOWN: usize = 200;
@@ -17,10 +18,10 @@ pub fn text(difference: &Difference) -> String {
     let mut out = String::new();
     // Writing to a string does not fail.
     if let Some(Change { old, new }) = &difference.kernel {
-        let _ = writeln!(out, "kernel     {old} -> {new}");
+        let _ = writeln!(out, "kernel     {} -> {}", printable(old), printable(new));
     }
     if let Some(Change { old, new }) = &difference.root_hash {
-        let _ = writeln!(out, "root hash  {old} -> {new}");
+        let _ = writeln!(out, "root hash  {} -> {}", printable(old), printable(new));
     }
     for (name, Change { old, new }) in &difference.sizes {
         let _ = writeln!(out, "{name:<10} {} -> {}", bytes(*old), bytes(*new));
@@ -57,17 +58,12 @@ fn list<T>(
     let mut rows: Vec<(char, &String, String)> = added.chain(removed).chain(changed).collect();
     rows.sort_by(|a, b| a.1.cmp(b.1));
     for (mark, name, detail) in rows.iter().take(SHOWN) {
-        let line = format!("  {mark} {}  {detail}", printable(name));
+        let line = format!("  {mark} {}  {}", printable(name), printable(detail));
         let _ = writeln!(out, "{}", line.trim_end());
     }
     if let Some(more) = rows.len().checked_sub(SHOWN).filter(|more| *more > 0) {
         let _ = writeln!(out, "  ... and {more} more (--json lists them)");
     }
-}
-
-/// A name of the image must not steer the terminal.
-fn printable(name: &str) -> String {
-    name.chars().map(|c| if c.is_control() { '?' } else { c }).collect()
 }
 
 fn changed_file(change: &Change<FileState>) -> String {
@@ -79,7 +75,7 @@ fn changed_file(change: &Change<FileState>) -> String {
         ("owner", &old.owner, &new.owner),
     ] {
         if old != new {
-            told.push(format!("{name} {} -> {}", printable(old), printable(new)));
+            told.push(format!("{name} {old} -> {new}"));
         }
     }
     if old.size != new.size {

@@ -5,13 +5,14 @@ use std::fmt::Write;
 use serde_json::Value;
 
 use super::{DiskFacts, Facts, Signer};
+use crate::printable::printable;
 
 /// One stemcell as plain text.
 #[must_use]
 pub fn text(facts: &Facts) -> String {
     let mut out = String::new();
     // Writing to a string does not fail.
-    let _ = writeln!(out, "{}", facts.file);
+    let _ = writeln!(out, "{}", printable(&facts.file));
     let mut row = |name: &str, value: String| {
         if !value.is_empty() {
             let _ = writeln!(out, "  {name:<13} {}", printable(&value));
@@ -58,6 +59,10 @@ pub fn text(facts: &Facts) -> String {
     }
     row("packages", format!("{}{}", facts.packages.len(), bills(facts)));
     row("controls", controls(&description["controls"]));
+    for left in declined(&description["controls"]) {
+        let word = |name: &str| left[name].as_str().unwrap_or_default();
+        row("  declined", format!("{} ({}): {}", word("id"), word("title"), word("why")));
+    }
     row("mutable /etc", list(&description["mutable_etc"]));
     if let Some(disk) = &facts.disk {
         table(&mut out, disk);
@@ -72,17 +77,26 @@ fn bills(facts: &Facts) -> String {
     }
 }
 
+/// How many controls hold, how many are meant for other roles, platforms and releases, and how many somebody declined.
 fn controls(controls: &Value) -> String {
-    let count = |name: &str| controls[name].as_array().map_or(0, Vec::len);
-    match controls["profile"].as_str() {
-        Some(profile) => {
-            let left = count("left_out");
-            let left =
-                if left == 0 { String::new() } else { format!(", {left} left out on request") };
-            format!("{} applied, profile {profile}{left}", count("applied"))
-        }
-        None => String::new(),
+    let Some(profile) = controls["profile"].as_str() else { return String::new() };
+    let applied = controls["applied"].as_array().map_or(0, Vec::len);
+    let left = controls["left_out"].as_array().map_or(&[][..], Vec::as_slice);
+    let declined = declined(controls).count();
+    let mut text = format!("{applied} applied, profile {profile}");
+    if left.len() > declined {
+        text.push_str(&format!("; {} are not meant for it", left.len() - declined));
     }
+    if declined > 0 {
+        text.push_str(&format!("; {declined} declined"));
+    }
+    text
+}
+
+/// Controls that would hold but for somebody's word.
+fn declined(controls: &Value) -> impl Iterator<Item = &Value> {
+    let left = controls["left_out"].as_array().into_iter().flatten();
+    left.filter(|left| left["declined"].as_bool() == Some(true))
 }
 
 fn list(value: &Value) -> String {
@@ -118,15 +132,10 @@ fn table(out: &mut String, disk: &DiskFacts) {
             bytes(partition.offset),
             bytes(partition.bytes),
             partition.uuid,
-            partition.mount.as_deref().unwrap_or_default()
+            printable(partition.mount.as_deref().unwrap_or_default())
         );
         let _ = writeln!(out, "{}", line.trim_end());
     }
-}
-
-/// Text of an image must not steer the terminal.
-fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '?' } else { c }).collect()
 }
 
 /// A size with a unit, one decimal from 10 KiB on.
@@ -152,7 +161,26 @@ pub(crate) fn bytes(count: u64) -> String {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
+
+    #[test]
+    fn controls_that_do_not_apply_are_not_called_declined() {
+        let of = |left: Value| {
+            controls(&json!({ "profile": "p", "applied": ["A", "B"], "left_out": left }))
+        };
+        assert_eq!(of(json!([])), "2 applied, profile p");
+        let role = json!({ "id": "C", "why": "only for the roles web", "declined": false });
+        assert_eq!(of(json!([role])), "2 applied, profile p; 1 are not meant for it");
+        let out =
+            json!({ "id": "D", "why": "declined by ann until 2027-01-01: x", "declined": true });
+        assert_eq!(
+            of(json!([role, out])),
+            "2 applied, profile p; 1 are not meant for it; 1 declined"
+        );
+        assert_eq!(controls(&Value::Null), "");
+    }
 
     #[test]
     fn sizes_are_short() {
@@ -162,10 +190,5 @@ mod tests {
         }
         assert_eq!(bytes(5 << 30), "5 GiB");
         assert_eq!(bytes(u64::MAX), "16777215.9 TiB");
-    }
-
-    #[test]
-    fn nothing_of_the_image_steers_the_terminal() {
-        assert_eq!(printable("a\x1b[2Jb\n"), "a?[2Jb?");
     }
 }

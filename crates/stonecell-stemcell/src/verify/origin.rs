@@ -1,6 +1,7 @@
 //! The checks over the whole file: its detached signature, and the provenance that names it.
 
-use std::io;
+use std::fs::File;
+use std::io::{self, Read};
 use std::path::Path;
 
 use ring::digest::SHA256;
@@ -10,6 +11,9 @@ use super::{Checks, Trust, chain};
 use crate::outputs::{beside, with};
 use crate::provenance;
 use crate::signature::{self, VerifyingKey};
+
+/// More bytes than any provenance has.
+const LARGEST: u64 = 64 << 20;
 
 /// What the provenance says of the file.
 #[derive(Debug, Default)]
@@ -93,7 +97,7 @@ fn provenance_of(
     };
     let mut problem = format!("no provenance beside the file names {name}");
     for file in &files {
-        let opened = std::fs::read(file)
+        let opened = read_bounded(file)
             .map_err(|error| error.to_string())
             .and_then(|text| provenance::open(&text, key).map_err(|error| chain(&error)));
         let statement = match opened {
@@ -128,4 +132,11 @@ fn judge(actual: &str, statement: &Value, subject: &Value) -> Result<String, Str
         .as_array()
         .map_or(0, Vec::len);
     Ok(format!("names this file (SHA-256 {actual}) and {count} materials"))
+}
+
+/// A document of a size that a provenance may have; of a longer one only the beginning, which is none.
+fn read_bounded(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    File::open(path)?.take(LARGEST).read_to_end(&mut bytes)?;
+    Ok(bytes)
 }

@@ -10,7 +10,9 @@ use stonecell_machine::{
     command_line, free_port,
 };
 use stonecell_stemcell::open::{self, Content};
+use stonecell_stemcell::scratch::Scratch;
 
+use super::abandon_on_signal;
 use crate::cli::BootArgs;
 use crate::failure::{Class, Failure};
 use crate::terminal::Terminal;
@@ -23,7 +25,8 @@ fn failed(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Failure
 }
 
 pub(super) fn run(args: &BootArgs, terminal: &Terminal) -> Result<(), Failure> {
-    let work = tempfile::Builder::new().prefix("stonecell-boot-").tempdir().map_err(failed)?;
+    abandon_on_signal()?;
+    let work = Scratch::new().map_err(failed)?;
     let image = image(&args.path)?;
     let disk = disk(args, &image, work.path())?;
     let firmware = Firmware::find(args.secure_boot).map_err(failed)?;
@@ -88,7 +91,10 @@ fn image(path: &Path) -> Result<PathBuf, Failure> {
 /// The disk as QEMU takes it; never written unless the user gave a place for the machine's state.
 fn disk(args: &BootArgs, image: &Path, work: &Path) -> Result<Disk, Failure> {
     let base = match image.extension().and_then(|extension| extension.to_str()) {
-        Some("qcow2") => image.to_owned(),
+        Some("qcow2") => {
+            open::whole(image).map_err(failed)?;
+            image.to_owned()
+        }
         _ => match open::open(image, work).map_err(failed)?.content {
             Content::Disk(disk) => disk,
             Content::RootTar(_) => {

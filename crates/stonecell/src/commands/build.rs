@@ -7,6 +7,7 @@ use serde_json::json;
 use stonecell_build::plan::Plan;
 use stonecell_build::project::Project;
 use stonecell_build::{BuildError, BuildRequest, keys};
+use stonecell_stemcell::printable::printable;
 
 use super::{interruptible, today};
 use crate::cli::{BuildArgs, Cli, Colour};
@@ -41,6 +42,10 @@ pub(super) fn run(
                 file.blocks() * 512
             });
             text.push_str(&format!("{:>9.1} MB  {}\n", size as f64 / 1e6, path.display()));
+        }
+        for left in &built.left_out {
+            let why = printable(&format!("{} ({}): {}", left.id, left.title, left.cause));
+            text.push_str(&format!("control left out: {why}\n"));
         }
         if built.development_keys {
             text.push_str("signed with DEVELOPMENT keys: not for production\n");

@@ -43,11 +43,8 @@ pub(super) fn run(args: &CheckArgs, terminal: &Terminal) -> Result<(), Failure> 
             project.selection.controls.len(),
             project.selection.profile,
         );
-        for opt_out in &definition.controls.opt_outs {
-            text.push_str(&format!(
-                "  opt-out   {} until {} ({}): {}\n",
-                opt_out.control, opt_out.expires, opt_out.owner, opt_out.reason
-            ));
+        for left in project.left_out() {
+            text.push_str(&format!("  left out  {}: {}\n", left.id, left.cause));
         }
         text.push_str(&format!("  lock      {lock}\n"));
         text

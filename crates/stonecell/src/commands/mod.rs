@@ -10,10 +10,11 @@ mod read;
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::CommandFactory;
 use stonecell_build::archive::AcquireError;
+use stonecell_stemcell::scratch;
 
 use crate::cli::{Cli, Command};
 use crate::failure::{Class, Failure};
@@ -66,20 +67,48 @@ fn cache(cli: &Cli) -> Result<PathBuf, Failure> {
     })
 }
 
-/// A flag that SIGINT and SIGTERM set. A second signal does no more: some senders send two, and what was made
+/// A flag that the signals which end a build set. A second signal does no more: some senders send two, and what was made
 /// must still be removed.
 fn interruptible() -> Result<Arc<AtomicBool>, Failure> {
     let flag = Arc::new(AtomicBool::new(false));
-    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
+    for signal in stonecell_root::sandbox::ending_signals() {
         signal_hook::flag::register(signal, Arc::clone(&flag))
             .map_err(|error| Failure::new(Class::Failed, error))?;
     }
     Ok(flag)
 }
 
+/// For commands that read: a signal removes their directories of the moment and ends the program at once. Their
+/// work is in libraries that know nothing of signals, and nothing of it is worth finishing.
+fn abandon_on_signal() -> Result<(), Failure> {
+    let signals = signal_hook::iterator::Signals::new(stonecell_root::sandbox::ending_signals());
+    let mut signals = signals.map_err(|error| Failure::new(Class::Failed, error))?;
+    std::thread::spawn(move || {
+        if signals.forever().next().is_some() {
+            ENDING.store(true, Ordering::SeqCst);
+            match scratch::abandon() {
+                Ok(()) => eprintln!("error: interrupted; nothing was left behind"),
+                Err(error) => eprintln!("error: interrupted; a temporary directory stays: {error}"),
+            }
+            signal_hook::low_level::exit(Class::Interrupted as i32);
+        }
+    });
+    Ok(())
+}
+
+/// Set when a signal ends the program: what other threads run into from then on is no failure of its own.
+static ENDING: AtomicBool = AtomicBool::new(false);
+
+/// Does not return when a signal is ending the program.
+pub(crate) fn yield_to_signal() {
+    while ENDING.load(Ordering::SeqCst) {
+        std::thread::park();
+    }
+}
+
 /// The failure of an acquisition, unless the user interrupted it.
 fn acquire_failure(error: AcquireError, cancel: &AtomicBool) -> Failure {
-    if cancel.load(std::sync::atomic::Ordering::Relaxed) {
+    if cancel.load(Ordering::SeqCst) {
         Failure::new(Class::Interrupted, "interrupted; what was fetched stays in the cache")
     } else {
         error.into()

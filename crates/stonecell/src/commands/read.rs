@@ -6,6 +6,7 @@ use stonecell_stemcell::signature::VerifyingKey;
 use stonecell_stemcell::verify::Trust;
 use stonecell_stemcell::{diff, extract, inspect, verify};
 
+use super::abandon_on_signal;
 use crate::cli::{DiffArgs, ExtractArgs, InspectArgs, VerifyArgs};
 use crate::failure::{Class, Failure};
 use crate::progress::Reporter;
@@ -22,6 +23,7 @@ fn forward(reporter: &Reporter) -> impl Fn(stonecell_stemcell::progress::Event<'
 }
 
 pub(super) fn inspect(args: &InspectArgs, terminal: &Terminal) -> Result<(), Failure> {
+    abandon_on_signal()?;
     let reporter = terminal.reporter();
     let facts = inspect::inspect(&args.path, &forward(&reporter))
         .map_err(|error| Failure::new(Class::Failed, error))?;
@@ -31,6 +33,7 @@ pub(super) fn inspect(args: &InspectArgs, terminal: &Terminal) -> Result<(), Fai
 }
 
 pub(super) fn verify(args: &VerifyArgs, terminal: &Terminal) -> Result<(), Failure> {
+    abandon_on_signal()?;
     let failed =
         |error: Box<dyn std::error::Error + Send + Sync>| Failure::new(Class::Failed, error);
     let key = args.key.as_deref().map(VerifyingKey::read).transpose();
@@ -55,6 +58,7 @@ pub(super) fn verify(args: &VerifyArgs, terminal: &Terminal) -> Result<(), Failu
 }
 
 pub(super) fn diff(args: &DiffArgs, terminal: &Terminal) -> Result<(), Failure> {
+    abandon_on_signal()?;
     let reporter = terminal.reporter();
     let difference = diff::diff(&args.old, &args.new, &forward(&reporter))
         .map_err(|error| Failure::new(Class::Failed, error))?;
@@ -67,6 +71,7 @@ pub(super) fn diff(args: &DiffArgs, terminal: &Terminal) -> Result<(), Failure> 
 }
 
 pub(super) fn extract(args: &ExtractArgs, terminal: &Terminal) -> Result<(), Failure> {
+    abandon_on_signal()?;
     let reporter = terminal.reporter();
     let extracted = extract::extract(&args.stemcell, &args.dir, &forward(&reporter))
         .map_err(|error| Failure::new(Class::Failed, error))?;

@@ -1,0 +1,20 @@
+//! Everything that a user can get wrong or that can go wrong around them, by the program that they type: what it says,
+//! with which exit code it ends, and that nothing is left behind. No network; with the feature `real` also whole
+//! builds of real packages.
+#![expect(clippy::tests_outside_test_module, reason = "the whole file is one test program")]
+
+mod archive;
+mod definition;
+mod interrupt;
+#[path = "../../../stonecell-packages/tests/local_archive/keys.rs"]
+#[expect(dead_code, reason = "the tests of the packages use more of it")]
+mod keys;
+mod mirror;
+mod package;
+mod program;
+#[path = "../../../stonecell-packages/tests/local_archive/server.rs"]
+#[allow(dead_code, reason = "the tests of the packages use more of it")]
+mod server;
+mod signing;
+#[cfg(feature = "real")]
+mod whole;
