@@ -19,8 +19,8 @@ const UID: u32 = 4_000_001;
 #[test]
 fn a_build_on_disk_without_root_leaves_nothing_of_its_ids() {
     // A directory of somebody else with something in it: nobody but its owner or root can empty it.
-    let script = "#!/bin/sh\nset -e\nmkdir -m 0700 /usr/share/extra\n: >/usr/share/extra/file\n\
-                  chown -R daemon:daemon /usr/share/extra\n";
+    let script = "#!/bin/sh\nset -e\nmkdir -m 0700 /var/lib/extra\n: >/var/lib/extra/file\n\
+                  chown -R daemon:daemon /var/lib/extra\n";
     let (place, _archive) = with_script(script);
     // Fetches what the shared cache lacks.
     place.build_succeeds();
