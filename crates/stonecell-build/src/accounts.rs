@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use stonecell_definition::nearest;
 use thiserror::Error;
 
 /// A user to add.
@@ -27,8 +28,10 @@ pub struct User {
 pub struct Group {
     /// Group name.
     pub name: String,
-    /// Group id; the next free one from 900 down when absent.
+    /// Group id; `None` for a group that a package makes.
     pub id: Option<u32>,
+    /// Members beside those who name it among their groups; must exist.
+    pub members: Vec<String>,
 }
 
 /// The four account files as text.
@@ -59,17 +62,56 @@ pub enum AccountError {
         /// Who has it.
         owner: String,
     },
+    /// The user's own group cannot have its number.
+    #[error(
+        "user {name} wants a group of its own with id {id}, but the group {name} exists with id {found}: give the user another name"
+    )]
+    TakenName {
+        /// Who wants it.
+        name: String,
+        /// Which number.
+        id: u32,
+        /// Which the group has.
+        found: u32,
+    },
     /// A supplementary group does not exist.
-    #[error("user {user} is to be in group {group}, which no package and no [[group]] makes")]
+    #[error("user {user} is to be in group {group}, which no package and no [[group]] makes: {}", remedy(.meant.as_ref(), "its package, or a [[group]] with a gid"))]
     NoGroup {
         /// The user.
         user: String,
         /// The group.
         group: String,
+        /// A group of nearly that name.
+        meant: Option<String>,
     },
-    /// No id is left for a group.
-    #[error("no group id below 1000 is free for group {0}: give one in the definition")]
-    NoFreeId(String),
+    /// A group without a number does not exist.
+    #[error("group {group} is to have members, and no package makes it: {}", remedy(.meant.as_ref(), "its package, or a gid"))]
+    UnknownGroup {
+        /// The group.
+        group: String,
+        /// A group of nearly that name.
+        meant: Option<String>,
+    },
+    /// A member of a group does not exist.
+    #[error("group {group} is to have the member {user}, whom no package and no [[user]] makes: {}", remedy(.meant.as_ref(), "the package, or a [[user]]"))]
+    NoUser {
+        /// The group.
+        group: String,
+        /// The user.
+        user: String,
+        /// A user of nearly that name.
+        meant: Option<String>,
+    },
+}
+
+fn remedy(meant: Option<&String>, add: &str) -> String {
+    meant
+        .map_or_else(|| format!("add {add}"), |name| format!("did you mean {name}? Else add {add}"))
+}
+
+fn similar(text: &str, wrong: &str) -> Option<String> {
+    let known = ids(text);
+    nearest(wrong, known.keys().map(String::as_str)).map(str::to_owned)
 }
 
 /// Adds groups, then users. Accounts that exist already keep their ids and gain the groups.
@@ -85,7 +127,14 @@ pub fn add(
     day: i64,
 ) -> Result<(), AccountError> {
     for group in groups {
-        add_group(files, &group.name, group.id)?;
+        match group.id {
+            Some(id) => add_group(files, &group.name, id)?,
+            None if ids(&files.group).contains_key(&group.name) => {}
+            None => {
+                let meant = similar(&files.group, &group.name);
+                return Err(AccountError::UnknownGroup { group: group.name.clone(), meant });
+            }
+        }
     }
     for user in users {
         let existing = ids(&files.passwd).get(&user.name).copied();
@@ -93,7 +142,13 @@ pub fn add(
             if let Some(owner) = owner_of(&files.passwd, user.id) {
                 return Err(AccountError::TakenId { name: user.name.clone(), id: user.id, owner });
             }
-            add_group(files, &user.name, Some(user.id))?;
+            match ids(&files.group).get(&user.name) {
+                Some(&found) if found != user.id => {
+                    let (name, id) = (user.name.clone(), user.id);
+                    return Err(AccountError::TakenName { name, id, found });
+                }
+                _ => add_group(files, &user.name, user.id)?,
+            }
             let User { name, id, home, shell, .. } = user;
             push(&mut files.passwd, &format!("{name}:x:{id}:{id}::{home}:{shell}"));
             push(&mut files.shadow, &format!("{name}:!*:{day}:1:::::"));
@@ -102,33 +157,35 @@ pub fn add(
             join(files, &user.name, group)?;
         }
     }
+    for group in groups {
+        for user in &group.members {
+            if !ids(&files.passwd).contains_key(user) {
+                let meant = similar(&files.passwd, user);
+                let (group, user) = (group.name.clone(), user.clone());
+                return Err(AccountError::NoUser { group, user, meant });
+            }
+            join(files, user, &group.name)?;
+        }
+    }
     Ok(())
 }
 
-fn add_group(files: &mut Files, name: &str, wanted: Option<u32>) -> Result<(), AccountError> {
-    let taken = ids(&files.group);
-    if taken.contains_key(name) {
+fn add_group(files: &mut Files, name: &str, id: u32) -> Result<(), AccountError> {
+    if ids(&files.group).contains_key(name) {
         return Ok(());
     }
-    let id = match wanted {
-        Some(id) => match owner_of(&files.group, id) {
-            Some(owner) => {
-                return Err(AccountError::TakenId { name: name.to_owned(), id, owner });
-            }
-            None => id,
-        },
-        None => (100..=900)
-            .rev()
-            .find(|id| !taken.values().any(|have| have == id))
-            .ok_or_else(|| AccountError::NoFreeId(name.to_owned()))?,
-    };
+    if let Some(owner) = owner_of(&files.group, id) {
+        return Err(AccountError::TakenId { name: name.to_owned(), id, owner });
+    }
     push(&mut files.group, &format!("{name}:x:{id}:"));
     push(&mut files.gshadow, &format!("{name}:!*::"));
     Ok(())
 }
 
 fn join(files: &mut Files, user: &str, group: &str) -> Result<(), AccountError> {
-    let missing = || AccountError::NoGroup { user: user.to_owned(), group: group.to_owned() };
+    let meant = similar(&files.group, group);
+    let missing =
+        || AccountError::NoGroup { user: user.to_owned(), group: group.to_owned(), meant };
     for text in [&mut files.group, &mut files.gshadow] {
         let mut found = false;
         let lines: Vec<String> = text
@@ -205,13 +262,14 @@ mod tests {
     #[test]
     fn adds_locked_accounts_in_their_groups() {
         let mut files = base();
-        let groups = [Group { name: "bosh_sshers".into(), id: None }];
+        let groups =
+            [Group { name: "bosh_sshers".into(), id: Some(900), members: vec!["root".into()] }];
         add(&mut files, &groups, &[vcap()], 20000).unwrap();
         assert!(files.passwd.ends_with("vcap:x:1000:1000::/home/vcap:/bin/bash\n"));
         assert!(files.shadow.ends_with("vcap:!*:20000:1:::::\n"));
         assert!(files.group.contains("adm:x:4:syslog,vcap\n"));
-        assert!(files.group.contains("bosh_sshers:x:900:vcap\n"));
-        assert!(files.gshadow.contains("bosh_sshers:!*::vcap\n"));
+        assert!(files.group.contains("bosh_sshers:x:900:vcap,root\n"));
+        assert!(files.gshadow.contains("bosh_sshers:!*::vcap,root\n"));
         let once = files.clone();
         add(&mut files, &groups, &[vcap()], 20000).unwrap();
         assert_eq!(files, once, "adding twice changes nothing");
@@ -225,5 +283,30 @@ mod tests {
             Err(AccountError::TakenId { id: 0, .. })
         ));
         assert!(matches!(add(&mut base(), &[], &[vcap()], 1), Err(AccountError::NoGroup { .. })));
+        // Debian has a group `operator` of its own.
+        let same = User { name: "adm".into(), groups: vec![], ..vcap() };
+        assert!(matches!(
+            add(&mut base(), &[], &[same], 1),
+            Err(AccountError::TakenName { id: 1000, found: 4, .. })
+        ));
+    }
+
+    #[test]
+    fn a_misspelt_group_or_member_is_told_with_the_nearest_name() {
+        let user = User { groups: vec!["amd".into()], ..vcap() };
+        let error = add(&mut base(), &[], &[user], 1).unwrap_err().to_string();
+        assert!(error.contains("did you mean adm?"), "{error}");
+        let group = |name: &str, members: &[&str]| Group {
+            name: name.into(),
+            id: None,
+            members: members.iter().map(ToString::to_string).collect(),
+        };
+        let error = add(&mut base(), &[group("adn", &["root"])], &[], 1).unwrap_err().to_string();
+        assert!(error.contains("did you mean adm?"), "{error}");
+        let error = add(&mut base(), &[group("adm", &["rot"])], &[], 1).unwrap_err().to_string();
+        assert!(error.contains("did you mean root?"), "{error}");
+        let mut files = base();
+        add(&mut files, &[group("adm", &["root"])], &[], 1).unwrap();
+        assert!(files.group.contains("adm:x:4:syslog,root\n"));
     }
 }

@@ -11,6 +11,7 @@ use thiserror::Error;
 use crate::accounts::{self, AccountError, Files, Group, User};
 use crate::etc::{self, Keep, Mutable};
 use crate::fstab::{self, StateMount};
+use crate::kept_accounts;
 use crate::tree::{Owner, RootTree, TreeError};
 
 /// Why a definition's additions could not be made.
@@ -85,13 +86,18 @@ pub fn accounts(tree: &RootTree, definition: &Definition, day: i64) -> Result<()
     let groups: Vec<Group> = definition
         .groups
         .iter()
-        .map(|group| Group { name: group.name.clone(), id: Some(group.gid) })
+        .map(|group| Group {
+            name: group.name.clone(),
+            id: group.gid,
+            members: group.members.clone(),
+        })
         .collect();
     let users: Vec<User> = definition
         .users
         .iter()
         .map(|user| {
             let mut groups = user.groups.clone();
+            // pam_wheel lets members of it become others; SC-PAM-019.
             if user.sudo && !groups.iter().any(|group| group == "sudo") {
                 groups.push("sudo".to_owned());
             }
@@ -111,6 +117,13 @@ pub fn accounts(tree: &RootTree, definition: &Definition, day: i64) -> Result<()
     tree.write("/etc/group", files.group.as_bytes(), Owner::root(0o644))?;
     tree.write("/etc/shadow", files.shadow.as_bytes(), secret)?;
     tree.write("/etc/gshadow", files.gshadow.as_bytes(), secret)?;
+    let mut sudoers = String::new();
+    for user in definition.users.iter().filter(|user| user.sudo) {
+        sudoers.push_str(&format!("{} ALL=(ALL:ALL) NOPASSWD: ALL\n", user.name));
+    }
+    if !sudoers.is_empty() {
+        tree.write("/etc/sudoers.d/stonecell-users", sudoers.as_bytes(), Owner::root(0o440))?;
+    }
     for user in &definition.users {
         tree.directory(&user.home, Owner { mode: 0o700, uid: user.uid, gid: user.uid })?;
         if !user.authorized_keys.is_empty() {
@@ -272,26 +285,34 @@ fn install_values(text: &str, key: &str) -> Vec<String> {
     values
 }
 
-/// Turns each mutable path into a link out of the verity root, with its content kept as the factory's.
-///
-/// # Errors
-/// [`CustomiseError`].
-pub fn mutable_etc(tree: &RootTree, definition: &Definition) -> Result<(), CustomiseError> {
-    let list: Vec<Mutable> = definition
-        .etc_mutable
-        .iter()
+fn mutable(definition: &Definition) -> Vec<Mutable> {
+    let entries = definition.etc_mutable.iter();
+    entries
         .map(|entry| Mutable {
             path: entry.path.clone(),
             keep: match entry.kind {
                 Mutability::Run => Keep::Run,
                 Mutability::Kept => Keep::Kept,
+                Mutability::Empty => Keep::Empty,
+                Mutability::Accounts => Keep::Account,
             },
         })
-        .collect();
+        .collect()
+}
+
+/// Turns each mutable path into a link out of the verity root, with its content kept as the factory's.
+///
+/// # Errors
+/// [`CustomiseError`].
+pub fn mutable_etc(tree: &RootTree, definition: &Definition) -> Result<(), CustomiseError> {
+    let list = mutable(definition);
     if list.is_empty() {
         return Ok(());
     }
     for entry in &list {
+        if entry.keep == Keep::Empty && !tree.exists(&entry.path) {
+            tree.directory(&entry.path, Owner::root(0o755))?;
+        }
         if let (Some(target), Some(factory)) = (entry.target(), entry.factory()) {
             if tree.exists(&entry.path) {
                 tree.rename(&entry.path, &factory)?;
@@ -300,6 +321,9 @@ pub fn mutable_etc(tree: &RootTree, definition: &Definition) -> Result<(), Custo
             }
             tree.link(&entry.path, &target)?;
         }
+    }
+    if list.iter().any(|entry| entry.keep == Keep::Account) {
+        kept_accounts::install(tree)?;
     }
     let text = etc::tmpfiles(&list);
     Ok(tree.write("/usr/lib/tmpfiles.d/stonecell-etc.conf", text.as_bytes(), Owner::root(0o644))?)
@@ -326,10 +350,20 @@ pub fn identity(
         definition.name, definition.version
     ));
     tree.write("/etc/os-release", release.as_bytes(), Owner::root(0o644))?;
-    tree.write("/etc/fstab", fstab::render(mounts).as_bytes(), Owner::root(0o644))?;
-    if !definition.etc_mutable.iter().any(|entry| entry.path == "/etc/hostname") {
-        let name = format!("{}\n", definition.name);
-        tree.write("/etc/hostname", name.as_bytes(), Owner::root(0o644))?;
+    let list = mutable(definition);
+    let mut more = etc::mounts(&list);
+    if list.iter().any(|entry| entry.keep == Keep::Account) {
+        more.push(kept_accounts::MOUNT.to_owned());
+    }
+    tree.write("/etc/fstab", fstab::render(mounts, &more).as_bytes(), Owner::root(0o644))?;
+    let name = format!("{}\n", definition.name);
+    tree.write("/etc/hostname", name.as_bytes(), Owner::root(0o644))?;
+    if !tree.exists("/etc/hosts") {
+        let hosts = format!(
+            "127.0.0.1 localhost\n127.0.1.1 {}\n::1 localhost ip6-localhost ip6-loopback\n",
+            definition.name
+        );
+        tree.write("/etc/hosts", hosts.as_bytes(), Owner::root(0o644))?;
     }
     Ok(release)
 }

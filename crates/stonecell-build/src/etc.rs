@@ -2,9 +2,13 @@
 //!
 //! `/etc` is on the verity root. Each path that must change is a symbolic link out of it: to `/run` when it
 //! is made anew at every boot, to `/var/lib/stonecell/etc` when it is kept. A tmpfiles.d fragment creates
-//! the target with the content that the image shipped, when there is none yet.
+//! the target with the content that the image shipped, when there is none yet. A directory that others fill
+//! is a mount in memory instead: whoever walks it sees a directory, not a link. Account files are links to
+//! a directory that [`crate::kept_accounts`] covers.
 
 use std::fmt::Write;
+
+use crate::kept_accounts::IMAGE_ACCOUNTS;
 
 /// Where a mutable file lives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -13,6 +17,10 @@ pub enum Keep {
     Run,
     /// Kept on `/var`.
     Kept,
+    /// A directory in memory, empty at every boot.
+    Empty,
+    /// An account file.
+    Account,
 }
 
 /// One path below `/etc`.
@@ -32,21 +40,42 @@ impl Mutable {
         (!name.split('/').any(|part| matches!(part, "" | "." | ".."))).then_some(name)
     }
 
-    /// Where the link points.
+    /// Where the link points; `None` when the path is no link.
     #[must_use]
     pub fn target(&self) -> Option<String> {
         let name = self.name()?;
-        Some(match self.keep {
-            Keep::Run => format!("/run/stonecell/etc/{name}"),
-            Keep::Kept => format!("/var/lib/stonecell/etc/{name}"),
-        })
+        match self.keep {
+            Keep::Run => Some(format!("/run/stonecell/etc/{name}")),
+            Keep::Kept => Some(format!("/var/lib/stonecell/etc/{name}")),
+            Keep::Account => Some(format!("{IMAGE_ACCOUNTS}/{name}")),
+            Keep::Empty => None,
+        }
     }
 
     /// Where the image keeps the content that the file starts with.
     #[must_use]
     pub fn factory(&self) -> Option<String> {
-        Some(format!("/etc/stonecell/factory/{}", self.name()?))
+        let name = self.name()?;
+        match self.keep {
+            Keep::Run | Keep::Kept => Some(format!("/etc/stonecell/factory/{name}")),
+            Keep::Account => Some(format!("{IMAGE_ACCOUNTS}/{name}")),
+            Keep::Empty => None,
+        }
     }
+}
+
+/// Lines of `/etc/fstab` that mount what is empty at every boot. Sorted by path.
+#[must_use]
+pub fn mounts(list: &[Mutable]) -> Vec<String> {
+    let mut empty: Vec<&Mutable> =
+        list.iter().filter(|entry| entry.keep == Keep::Empty && entry.name().is_some()).collect();
+    empty.sort();
+    empty
+        .iter()
+        .map(|entry| {
+            format!("tmpfs {} tmpfs mode=0755,size=4M,nosuid,nodev,noexec 0 0", entry.path)
+        })
+        .collect()
 }
 
 /// The tmpfiles.d fragment that seeds the targets. Sorted by path.
@@ -59,6 +88,9 @@ pub fn tmpfiles(list: &[Mutable]) -> String {
     sorted.sort();
     sorted.dedup();
     for entry in sorted {
+        if entry.keep == Keep::Account {
+            continue;
+        }
         if let (Some(target), Some(factory)) = (entry.target(), entry.factory()) {
             let _ = writeln!(text, "C {target} - - - - {factory}");
         }
@@ -77,6 +109,8 @@ mod tests {
             Mutable { path: "/etc/hostname".into(), keep: Keep::Kept },
             Mutable { path: "/usr/bin/sh".into(), keep: Keep::Run },
             Mutable { path: "/etc/../x".into(), keep: Keep::Run },
+            Mutable { path: "/etc/passwd".into(), keep: Keep::Account },
+            Mutable { path: "/etc/systemd/network".into(), keep: Keep::Empty },
         ];
         let text = tmpfiles(&list);
         assert_eq!(
@@ -86,5 +120,10 @@ mod tests {
                 "C /run/stonecell/etc/resolv.conf - - - - /etc/stonecell/factory/resolv.conf",
             ]
         );
+        assert_eq!(
+            mounts(&list),
+            ["tmpfs /etc/systemd/network tmpfs mode=0755,size=4M,nosuid,nodev,noexec 0 0"]
+        );
+        assert_eq!(list[4].target(), Some("/etc/stonecell/accounts/passwd".into()));
     }
 }

@@ -18,9 +18,9 @@ pub struct StateMount {
     pub options: Vec<String>,
 }
 
-/// Writes the file. Lines are sorted by mount point, so that a parent comes before its child.
+/// Writes the file: state partitions sorted by mount point, so that a parent comes before its child, then `more`.
 #[must_use]
-pub fn render(state: &[StateMount]) -> String {
+pub fn render(state: &[StateMount], more: &[String]) -> String {
     let mut sorted: Vec<&StateMount> = state.iter().collect();
     sorted.sort_by(|a, b| a.target.cmp(&b.target));
     let mut text =
@@ -30,6 +30,9 @@ pub fn render(state: &[StateMount]) -> String {
         let options = if options.is_empty() { "defaults".to_owned() } else { options.join(",") };
         // ext4 replays its journal when it is mounted; a separate fsck at boot would only cost time.
         let _ = writeln!(text, "UUID={uuid} {target} {fs} {options} 0 0");
+    }
+    for line in more {
+        let _ = writeln!(text, "{line}");
     }
     text
 }
@@ -46,11 +49,18 @@ mod tests {
             uuid: uuid.into(),
             options: options.iter().map(ToString::to_string).collect(),
         };
-        let text = render(&[mount("/var/log", "b", &[]), mount("/var", "a", &["nodev", "noexec"])]);
+        let text = render(
+            &[mount("/var/log", "b", &[]), mount("/var", "a", &["nodev", "noexec"])],
+            &["tmpfs /x tmpfs defaults 0 0".into()],
+        );
         let lines: Vec<&str> = text.lines().skip(1).collect();
         assert_eq!(
             lines,
-            ["UUID=a /var ext4 nodev,noexec 0 0", "UUID=b /var/log ext4 defaults 0 0"]
+            [
+                "UUID=a /var ext4 nodev,noexec 0 0",
+                "UUID=b /var/log ext4 defaults 0 0",
+                "tmpfs /x tmpfs defaults 0 0",
+            ]
         );
     }
 }

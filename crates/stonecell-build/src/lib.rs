@@ -11,6 +11,7 @@ pub mod firewall;
 pub mod fstab;
 mod image;
 pub mod inner;
+pub mod kept_accounts;
 pub mod keys;
 pub mod outside;
 pub mod packages;

@@ -202,6 +202,7 @@ fn context(definition: &Definition, catalogue: &Catalogue, today: Date) -> Conte
         })
         .collect();
     opt_outs.extend(needed_modules(definition, catalogue));
+    opt_outs.extend(sudo_without_password(definition));
     Context {
         profile: definition.controls.profile.clone(),
         roles: definition.roles.clone(),
@@ -221,6 +222,24 @@ pub fn light_left_out(definition: &Definition) -> Vec<&'static str> {
     let output = &definition.output;
     let left = output.light.iter().filter(|light| !output.iaas.contains(&light.iaas));
     left.map(|light| light.iaas.name()).collect()
+}
+
+/// Nobody has a password, so a user whom the definition lets use sudo cannot be asked for one. The control is
+/// left out, and `inspect` says for whom.
+fn sudo_without_password(definition: &Definition) -> Option<OptOut> {
+    const ASKS: &str = "SC-SUDO-004";
+    let users: Vec<&str> =
+        definition.users.iter().filter(|user| user.sudo).map(|user| user.name.as_str()).collect();
+    let declined = definition.controls.opt_outs.iter().any(|out| out.control == ASKS);
+    (!users.is_empty() && !declined).then(|| OptOut {
+        control: ASKS.to_owned(),
+        reason: format!(
+            "the definition lets {} use sudo, and nobody has a password",
+            users.join(", ")
+        ),
+        owner: "stonecell".to_owned(),
+        expires: Date::MAX,
+    })
 }
 
 /// Drivers of configuration drives, by infrastructure.

@@ -104,7 +104,7 @@ impl RootTree {
         std::fs::File::from(file).write_all(content).map_err(fail)
     }
 
-    /// Makes a symbolic link, replacing a file or link that is there.
+    /// Makes a symbolic link, replacing a file, a link or an empty directory that is there.
     ///
     /// # Errors
     /// [`TreeError`].
@@ -216,6 +216,7 @@ fn own(file: &impl AsFd, owner: Owner) -> Result<(), Errno> {
 fn remove(parent: &OwnedFd, name: &str) -> Result<(), Errno> {
     match unlinkat(parent, name, AtFlags::empty()) {
         Ok(()) | Err(Errno::NOENT) => Ok(()),
+        Err(Errno::ISDIR) => unlinkat(parent, name, AtFlags::REMOVEDIR),
         Err(error) => Err(error),
     }
 }
@@ -230,6 +231,17 @@ mod tests {
             uid: rustix::process::getuid().as_raw(),
             gid: rustix::process::getgid().as_raw(),
         }
+    }
+
+    #[test]
+    fn a_link_takes_the_place_of_an_empty_directory_only() {
+        let dir = tempfile::tempdir().unwrap();
+        let tree = RootTree::open(dir.path()).unwrap();
+        std::fs::create_dir_all(dir.path().join("full/file")).unwrap();
+        std::fs::create_dir(dir.path().join("empty")).unwrap();
+        tree.link("/empty", "/run").unwrap();
+        assert!(tree.link("/full", "/run").is_err());
+        assert!(dir.path().join("full/file").is_dir());
     }
 
     #[test]

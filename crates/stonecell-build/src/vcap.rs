@@ -211,24 +211,14 @@ fn settings(iaas: Iaas, source: SettingsSource) -> Value {
 }
 
 /// Programs that the agent calls (reference, 2.9).
-const SCRIPTS: [(&str, &str); 5] = [
+const SCRIPTS: [(&str, &str); 6] = [
     (
         "bosh-agent-rc",
         "#!/bin/sh\n# Runs before the agent: the image is complete, there is nothing to prepare.\nexit 0\n",
     ),
-    (
-        "sync-time",
-        "#!/bin/sh\n# Makes the clock right now, from the servers that the agent has written.\n\
-         set -eu\nif command -v chronyc >/dev/null; then\n    chronyc reload sources\n    exec chronyc waitsync 10\nfi\n\
-         exec systemctl restart systemd-timesyncd.service\n",
-    ),
-    (
-        "setup-logrotate.sh",
-        "#!/bin/sh\n# The agent passes the size at which job logs are rotated.\nset -eu\n\
-         case \"${1:-}\" in *[!0-9KMG]*|'') echo \"usage: setup-logrotate.sh SIZE\" >&2; exit 2 ;; esac\n\
-         printf '%s\\n' \"/var/vcap/data/sys/log/*.log /var/vcap/data/sys/log/*/*.log {\" '  missingok' '  rotate 7' \\\n\
-         '  compress' '  delaycompress' '  copytruncate' \"  size=$1\" '}' > /run/stonecell/logrotate-vcap\n",
-    ),
+    ("sync-time", SYNC_TIME),
+    ("setup-logrotate.sh", SETUP_LOGROTATE),
+    ("resolvconf", RESOLVCONF),
     ("restart_networking", "#!/bin/sh\nexec systemctl restart systemd-networkd.service\n"),
     (
         "bosh-start-logging-and-auditing",
@@ -236,6 +226,45 @@ const SCRIPTS: [(&str, &str); 5] = [
          exec systemctl start auditd.service\n",
     ),
 ];
+
+const SYNC_TIME: &str = r#"#!/bin/sh
+# Sets the clock by the servers that the agent has written, and waits at most ten seconds for it.
+set -eu
+servers=/var/vcap/bosh/etc/ntpserver
+[ -s "$servers" ] || exit 0
+for server in $(cat "$servers"); do
+    echo "server $server iburst"
+done >/etc/chrony/sources.d/bosh.sources
+systemctl restart chrony.service
+exec chronyc waitsync 10 0 0 1
+"#;
+
+const SETUP_LOGROTATE: &str = r#"#!/bin/sh
+# The agent has written /etc/logrotate.d/vcap. The timer of the role bosh rotates every quarter of an hour, and
+# spreads the machines by a random delay of its own; here it only has to be running.
+exec systemctl start logrotate.timer
+"#;
+
+const RESOLVCONF: &str = r#"#!/bin/sh
+# What the agent asks of resolvconf: take over the name servers that it has written. Until then /etc/resolv.conf
+# leads to those of DHCP. Records of interfaces (-d) do not exist here.
+set -eu
+case "${1:-}" in
+-u) ;;
+-d) exit 0 ;;
+*) echo "usage: resolvconf -u | -d INTERFACE" >&2; exit 2 ;;
+esac
+new=/run/resolvconf/resolv.conf.new
+: >"$new"
+for part in head base tail; do
+    [ ! -e "/etc/resolvconf/resolv.conf.d/$part" ] || cat "/etc/resolvconf/resolv.conf.d/$part" >>"$new"
+done
+if [ -s "$new" ]; then
+    mv "$new" /run/resolvconf/resolv.conf
+else
+    rm "$new"
+fi
+"#;
 
 const AGENT_UNIT: &str = "\
 [Unit]
@@ -245,7 +274,7 @@ Wants=network-online.target
 RequiresMountsFor=/var/vcap
 
 [Service]
-Environment=PATH=/var/vcap/bosh/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+Environment=PATH=/usr/lib/stonecell/vcap/bosh/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 ExecStartPre=/usr/lib/stonecell/vcap/bosh/bin/bosh-agent-rc
 ExecStart=/usr/lib/stonecell/vcap/bosh/bin/bosh-agent -P ubuntu -C /var/vcap/bosh/agent.json
 WorkingDirectory=/var/vcap/bosh

@@ -259,7 +259,15 @@ pub enum Mutability {
     Run,
     /// For the machine's life: a link to /var/lib/stonecell/etc.
     Kept,
+    /// Until the machine stops: a directory in memory, empty at each boot.
+    Empty,
+    /// For the machine's life: an account file, which follows from etc.accounts.
+    #[serde(skip_deserializing)]
+    Accounts,
 }
+
+/// What etc.accounts makes changeable, sorted.
+pub const ACCOUNT_FILES: [&str; 4] = ["/etc/group", "/etc/gshadow", "/etc/passwd", "/etc/shadow"];
 
 /// A user without a password.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -285,8 +293,10 @@ pub struct User {
 pub struct Group {
     /// Name.
     pub name: String,
-    /// Number.
-    pub gid: u32,
+    /// Number; `None`: a package makes it.
+    pub gid: Option<u32>,
+    /// Members beside those who name it among their groups, sorted.
+    pub members: Vec<String>,
 }
 
 /// A port that others may reach.

@@ -18,5 +18,5 @@ pub mod size;
 
 pub use compose::{Disk, Files, load};
 pub use definition::Definition;
-pub use error::{DefinitionError, DefinitionErrors, Place};
+pub use error::{DefinitionError, DefinitionErrors, Place, nearest};
 pub use lock_text::LockError;

@@ -24,6 +24,9 @@ pub enum Kind {
 pub(crate) const NOT_IN_ROLE: [&str; 8] =
     ["name", "version", "title", "include", "roles", "base", "signing", "output"];
 
+/// Fields that only a role has.
+const ONLY_IN_ROLE: [&str; 2] = ["description", "refines"];
+
 impl Kind {
     /// Lower-case noun.
     pub const fn noun(self) -> &'static str {
@@ -56,9 +59,9 @@ fn derive(kind: Kind) -> Value {
     tidy(&mut schema);
     let (title, required, absent): (_, &[&str], &[&str]) = match kind {
         Kind::Role => ("Stonecell role, version 1", &["schema", "description"], &NOT_IN_ROLE),
-        Kind::Include => ("Stonecell included file, version 1", &["schema"], &["description"]),
+        Kind::Include => ("Stonecell included file, version 1", &["schema"], &ONLY_IN_ROLE),
         Kind::Definition => {
-            ("Stonecell definition, version 1", &["schema", "name", "version"], &["description"])
+            ("Stonecell definition, version 1", &["schema", "name", "version"], &ONLY_IN_ROLE)
         }
     };
     if let Some(table) = schema.as_object_mut() {

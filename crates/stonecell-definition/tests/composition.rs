@@ -209,3 +209,28 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_role_that_refines_another_wins_over_it_and_over_no_other() {
+    let minimal = "[packages]\ninstall = [\"ntp\"]\ndeny = [\"chrony\"]\n[services]\nenable = [\"ntp\"]\n\
+                   [[add_on]]\nname = \"x\"\nwhy = \"x\"\n[[add_on.files]]\npath = \"/etc/x\"\ncontent = \"a\"";
+    let bosh = "refines = [\"minimal\"]\n[packages]\ninstall = [\"chrony\"]\nremove = [\"ntp\"]\n\
+                [services]\ndisable = [\"ntp\"]\n\
+                [[add_on]]\nname = \"y\"\nwhy = \"y\"\n[[add_on.files]]\npath = \"/etc/x\"\ncontent = \"b\"";
+    for order in ["roles = [\"minimal\", \"bosh\"]", "roles = [\"bosh\", \"minimal\"]"] {
+        let definition = composed(order, &[("minimal", minimal), ("bosh", bosh)]);
+        assert_eq!(definition.packages.install, ["chrony"]);
+        assert_eq!(definition.packages.remove, ["ntp"]);
+        assert_eq!(definition.services.disable, ["ntp.service"]);
+        let files: Vec<_> = definition.add_ons.iter().flat_map(|add_on| &add_on.files).collect();
+        assert_eq!(files.len(), 1);
+        assert_eq!(files[0].content, Content::Text("b".into()));
+    }
+}
+
+#[test]
+fn accounts_that_are_kept_are_listed_with_what_changes() {
+    let definition = composed("[etc]\naccounts = true", &[]);
+    let paths: Vec<_> = definition.etc_mutable.iter().map(|entry| entry.path.as_str()).collect();
+    assert_eq!(paths, stonecell_definition::definition::ACCOUNT_FILES);
+}

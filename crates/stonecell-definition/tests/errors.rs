@@ -49,7 +49,7 @@ const BASE: &str = "[base]\nrelease = \"bookworm\"\n";
 
 #[test]
 fn each_bad_line_has_its_place_message_and_remedy() {
-    let cases: [(&str, &str, &str, &str); 41] = [
+    let cases: [(&str, &str, &str, &str); 46] = [
         // body after HEAD, place, message, help
         ("naem = \"x\"", "4:1", "unknown field `naem` in a definition", "did you mean `name`?"),
         (
@@ -205,6 +205,36 @@ fn each_bad_line_has_its_place_message_and_remedy() {
             "4:1",
             "may use sudo, which is not installed",
             "add \"sudo\"",
+        ),
+        (
+            "[packages]\ninstall = [\"sudo\"]\n[[user]]\nname = \"a\"\nuid = 1000\nsudo = true",
+            "6:1",
+            "may use sudo, which loses its setuid bit",
+            "\"/usr/bin/sudo\" to setuid.allow",
+        ),
+        (
+            "[[user]]\nname = \"a\"\nuid = 1000\ngroups = [\"adm\", \"disk\"]",
+            "7:18",
+            "the group `disk` lets `a` read and write every block of the disks",
+            "privileged = true",
+        ),
+        (
+            "[[group]]\nname = \"shadow\"\nmembers = [\"www-data\"]",
+            "5:8",
+            "the group `shadow` lets its members read the hashes of passwords",
+            "privileged = true",
+        ),
+        (
+            "[[group]]\nname = \"adm\"",
+            "5:8",
+            "the group `adm` has neither gid nor members",
+            "`gid` makes a group",
+        ),
+        (
+            "refines = [\"minimal\"]",
+            "4:1",
+            "unknown field `refines` in a definition",
+            "known fields",
         ),
         (
             "[[firewall.inbound]]\nport = 70000\nwhy = \"x\"",
@@ -453,4 +483,26 @@ fn errors_are_data_for_json() {
     assert_eq!(json[0]["path"], "stemcells/t.toml");
     assert_eq!(json[0]["snippet"], "instal = []");
     assert_eq!(json[0]["help"], "did you mean `install`?");
+}
+
+#[test]
+fn a_refining_role_still_contradicts_a_third_one_and_one_that_refines_it_back() {
+    let minimal = role("[packages]\ninstall = [\"ntp\"]");
+    let bosh = role("refines = [\"minimal\"]\n[packages]\nremove = [\"ntp\"]");
+    let third = role("[packages]\ninstall = [\"ntp\"]");
+    let found = errors(
+        &format!("roles = [\"minimal\", \"bosh\", \"third\"]\n{BASE}"),
+        &[
+            ("roles/minimal.toml", &minimal),
+            ("roles/bosh.toml", &bosh),
+            ("roles/third.toml", &third),
+        ],
+    );
+    assert!(found[0].contains("role `third` installs the package `ntp`"), "{found:?}");
+    let back = role("refines = [\"bosh\"]\n[packages]\ninstall = [\"ntp\"]");
+    let found = errors(
+        &format!("roles = [\"minimal\", \"bosh\"]\n{BASE}"),
+        &[("roles/minimal.toml", &back), ("roles/bosh.toml", &bosh)],
+    );
+    assert!(found[0].contains("the package `ntp`"), "{found:?}");
 }

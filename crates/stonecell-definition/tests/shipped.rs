@@ -64,6 +64,9 @@ fn each_role_composes_with_minimal_and_the_bosh_set_together() {
     }
     let bosh = composed(&["minimal", "ssh", "bosh"]);
     assert_eq!(bosh.users.len(), 1);
+    assert_eq!(bosh.packages.remove, ["systemd-timesyncd"]);
+    assert!(bosh.services.enable.contains(&"chrony.service".to_owned()));
+    assert!(bosh.services.disable.contains(&"systemd-timesyncd.service".to_owned()));
     assert_eq!(bosh.firewall.iter().map(|open| open.port).collect::<Vec<_>>(), [22]);
 }
 

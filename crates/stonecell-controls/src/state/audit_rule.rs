@@ -21,7 +21,10 @@ impl AuditRule {
     /// The path that the rule names and that the image does not have.
     fn missing(&self, root: &dyn Root) -> Result<Option<String>, RootError> {
         let Some(path) = watched(&self.rule) else { return Ok(None) };
-        if AT_RUN_TIME.iter().any(|folder| path.starts_with(folder)) {
+        // A path of /etc that changes is a link to such a place.
+        let target = root.resolve_parent(Path::new(path))?;
+        let at_run_time = |path: &Path| AT_RUN_TIME.iter().any(|folder| path.starts_with(folder));
+        if at_run_time(Path::new(path)) || at_run_time(&target) {
             return Ok(None);
         }
         let there = root.status(Path::new(path), Links::Follow)?.is_some();

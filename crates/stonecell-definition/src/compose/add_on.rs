@@ -68,9 +68,9 @@ fn decided_packages(
             if !installed {
                 break;
             }
-            if glob.layer.rank > word.layer.rank {
+            if glob.layer.outranks(word.layer) {
                 installed = false;
-            } else if glob.layer.rank == word.layer.rank {
+            } else if !word.layer.outranks(glob.layer) {
                 let denies = format!("denies `{}`", glob.value);
                 errors.push(contradiction(&word, &tell(&name, &true), glob, &denies));
             }

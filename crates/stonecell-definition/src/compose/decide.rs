@@ -1,7 +1,7 @@
 //! Who decides what, when several files speak about the same thing.
 //!
-//! Roles are equals: two that disagree are an error, unless an included file or the definition itself
-//! decides. Included files outrank roles, later ones outrank earlier ones, and the definition outranks
+//! Roles are equals: two that disagree are an error, unless one says that it refines the other, or an
+//! included file or the definition itself decides. Included files outrank roles, later ones outrank earlier ones, and the definition outranks
 //! all. One file may not contradict itself.
 
 use std::collections::BTreeMap;
@@ -15,6 +15,19 @@ use crate::file::{File, Source, text::At};
 pub(super) struct Layer {
     pub(super) source: Source,
     pub(super) rank: usize,
+}
+
+impl Layer {
+    /// Whether this file's word stands where the two disagree.
+    pub(super) fn outranks(&self, other: &Self) -> bool {
+        self.rank > other.rank
+            || (self.rank == other.rank && self.refines(other) && !other.refines(self))
+    }
+
+    fn refines(&self, other: &Self) -> bool {
+        let name = other.source.path.file_stem().unwrap_or_default();
+        self.source.file.refines.iter().any(|role| name == role.value.0.as_str())
+    }
 }
 
 /// What one file says about one thing.
@@ -66,7 +79,7 @@ impl Layers {
 /// Errors found while composing.
 pub(super) type Errors = Vec<DefinitionError>;
 
-/// For each key, the words of the highest rank that speaks of it. Where those do not `agree`, an error
+/// For each key, the words of the files that no other one which speaks of it outranks. Where those do not `agree`, an error
 /// says what each of them does (`tell`: "installs `nginx`").
 pub(super) fn settle<'a, K: Ord, V>(
     words: impl IntoIterator<Item = (K, Word<'a, V>)>,
@@ -76,13 +89,15 @@ pub(super) fn settle<'a, K: Ord, V>(
 ) -> BTreeMap<K, Vec<Word<'a, V>>> {
     let mut settled: BTreeMap<K, Vec<Word<'a, V>>> = BTreeMap::new();
     for (key, word) in words {
-        let winners = settled.entry(key).or_default();
-        match winners.first().map(|first| first.layer.rank) {
-            Some(rank) if rank > word.layer.rank => continue,
-            Some(rank) if rank < word.layer.rank => winners.clear(),
-            _ => {}
+        settled.entry(key).or_default().push(word);
+    }
+    for words in settled.values_mut() {
+        let layers: Vec<&Layer> = words.iter().map(|word| word.layer).collect();
+        let outranked = |layer: &Layer| layers.iter().any(|other| other.outranks(layer));
+        // Roles that refine each other in a circle are equals.
+        if !layers.iter().all(|layer| outranked(layer)) {
+            words.retain(|word| !outranked(word.layer));
         }
-        winners.push(word);
     }
     for (key, winners) in &settled {
         let Some((first, others)) = winners.split_first() else { continue };

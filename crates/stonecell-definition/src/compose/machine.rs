@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use super::decide::{Errors, Layers, last, settle};
 use crate::definition::{
-    FileSystem, Image, Kernel, Mutability, MutablePath, Partition, VerityCorruption, compile,
+    ACCOUNT_FILES, FileSystem, Image, Kernel, Mutability, MutablePath, Partition, VerityCorruption,
+    compile,
 };
 use crate::error::DefinitionError;
 use crate::file::tables;
@@ -164,10 +165,16 @@ pub(super) fn etc(layers: &Layers, errors: &mut Errors) -> Vec<MutablePath> {
     let tell = |path: &String, kind: &Mutability| {
         let does = match kind {
             Mutability::Run => "makes anew at each boot",
-            Mutability::Kept => "keeps",
+            Mutability::Kept | Mutability::Accounts => "keeps",
+            Mutability::Empty => "empties at each boot",
         };
         format!("{does} {path}")
     };
+    let accounts = last("etc.accounts", layers.field(|file| file.etc.accounts.as_ref()), errors);
+    if let Some(word) = accounts.filter(|word| *word.value) {
+        let kept = |path: &str| (path.to_owned(), word.clone().map(|_| Mutability::Accounts));
+        words.extend(ACCOUNT_FILES.map(kept));
+    }
     let settled = settle(words, Mutability::eq, tell, errors);
     for (path, words) in &settled {
         let above = settled.keys().find(|other| {

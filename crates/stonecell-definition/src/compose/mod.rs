@@ -1,6 +1,7 @@
 //! Loading a definition: reads it, what it includes and its roles, and composes them into one
 //! [`Definition`].
 
+mod accounts;
 mod add_on;
 mod decide;
 mod machine;
@@ -221,9 +222,9 @@ fn compose(layers: Layers, today: Date, errors: &mut Errors) -> Option<Definitio
     let (packages, add_ons) = add_on::packages_and_add_ons(&layers, errors);
     let services = system::services(&layers, errors);
     let controls = system::controls(&layers, today, errors);
-    let (users, groups) = system::accounts(&layers, &packages, &add_ons, errors);
-    let firewall = system::firewall(&layers, errors);
     let setuid = system::setuid(&layers);
+    let (users, groups) = accounts::accounts(&layers, &packages, &add_ons, &setuid, errors);
+    let firewall = system::firewall(&layers, errors);
     let image = machine::image(&layers, errors);
     let etc_mutable = machine::etc(&layers, errors);
     let (name, version, title) = identity?;

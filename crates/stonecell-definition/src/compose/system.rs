@@ -1,15 +1,11 @@
-//! What the running system does: units, controls, accounts, firewall.
+//! What the running system does: units, controls, firewall.
 
-use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use jiff::civil::Date;
 
 use super::decide::{Errors, Layers, Word, last, settle};
-use crate::definition::{
-    AddOn, Controls, Group, Inbound, OptOut, PROFILES, Packages, ParameterValue, Protocol,
-    Services, User,
-};
+use crate::definition::{Controls, Inbound, OptOut, PROFILES, ParameterValue, Protocol, Services};
 use crate::error::{DefinitionError, nearest};
 use crate::file::tables;
 use crate::file::text::UnitName;
@@ -159,91 +155,6 @@ fn parameters(layers: &Layers, errors: &mut Errors) -> Vec<ParameterValue> {
             reason: word.value.reason.value.0.clone(),
         })
         .collect()
-}
-
-pub(super) fn accounts(
-    layers: &Layers,
-    packages: &Packages,
-    add_ons: &[AddOn],
-    errors: &mut Errors,
-) -> (Vec<User>, Vec<Group>) {
-    let words = layers.each(|file| &file.user).map(|word| {
-        let user = user(word.value);
-        (user.name.clone(), word.map(|_| user))
-    });
-    let tell = |name: &String, user: &User| {
-        format!("has a user `{name}` with uid {} and settings of its own", user.uid)
-    };
-    let users = first_of(settle(words, User::eq, tell, errors));
-    let words = layers.each(|file| &file.group).map(|word| {
-        // The range permits u32 only.
-        let gid = u32::try_from(word.value.gid.value).unwrap_or(u32::MAX);
-        let group = Group { name: word.value.name.value.0.clone(), gid };
-        (group.name.clone(), word.map(|_| group))
-    });
-    let tell =
-        |name: &String, group: &Group| format!("has a group `{name}` with gid {}", group.gid);
-    let groups = first_of(settle(words, Group::eq, tell, errors));
-
-    // A user's primary group has its name and number.
-    let mut names: BTreeMap<u32, &str> = BTreeMap::new();
-    for word in &users {
-        let user = &word.value;
-        if let Some(other) = names.insert(user.uid, &user.name) {
-            let message =
-                format!("the users `{other}` and `{}` both have uid {}", user.name, user.uid);
-            errors.push(DefinitionError::new(word.place(), message).help("give each its own uid"));
-        }
-        let sudo_is_there = packages
-            .install
-            .iter()
-            .chain(add_ons.iter().flat_map(|add_on| &add_on.packages))
-            .any(|name| name == "sudo");
-        if user.sudo && !sudo_is_there {
-            let message = format!("the user `{}` may use sudo, which is not installed", user.name);
-            errors
-                .push(DefinitionError::new(word.place(), message).help(
-                    "add \"sudo\" to packages.install and \"/usr/bin/sudo\" to setuid.allow",
-                ));
-        }
-    }
-    for word in &groups {
-        let group = &word.value;
-        if let Some(other) = names.insert(group.gid, &group.name)
-            && other != group.name
-        {
-            let message =
-                format!("`{other}` and the group `{}` both have gid {}", group.name, group.gid);
-            errors.push(DefinitionError::new(word.place(), message).help("give each its own gid"));
-        }
-    }
-    let users = users.into_iter().map(|word| word.value).collect();
-    (users, groups.into_iter().map(|word| word.value).collect())
-}
-
-fn first_of<'a, K, V>(settled: BTreeMap<K, Vec<Word<'a, V>>>) -> Vec<Word<'a, V>> {
-    settled.into_values().filter_map(|words| words.into_iter().next()).collect()
-}
-
-fn user(raw: &tables::User) -> User {
-    let name = raw.name.value.0.clone();
-    let mut groups: Vec<_> = raw.groups.iter().map(|group| group.value.0.clone()).collect();
-    groups.sort();
-    groups.dedup();
-    let mut authorized_keys: Vec<_> =
-        raw.authorized_keys.iter().map(|key| key.value.0.clone()).collect();
-    authorized_keys.sort();
-    authorized_keys.dedup();
-    User {
-        // The range permits u32 only.
-        uid: u32::try_from(raw.uid.value).unwrap_or(u32::MAX),
-        groups,
-        shell: raw.shell.as_ref().map_or_else(|| "/bin/bash".to_owned(), |at| at.value.0.clone()),
-        home: raw.home.as_ref().map_or_else(|| format!("/home/{name}"), |at| at.value.0.clone()),
-        authorized_keys,
-        sudo: raw.sudo,
-        name,
-    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

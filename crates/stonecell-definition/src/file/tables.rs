@@ -31,6 +31,8 @@ pub(crate) struct File {
     pub(crate) include: Vec<At<RelativeFile>>,
     /// Roles to compose, by name: `roles/NAME.toml` beside this file or beside its directory.
     pub(crate) roles: Vec<At<Name>>,
+    /// Roles whose decisions this role may change; without it two roles that disagree are an error.
+    pub(crate) refines: Vec<At<Name>>,
     /// The distribution to build from.
     pub(crate) base: Option<At<Base>>,
     /// Packages of the image.
@@ -211,6 +213,8 @@ pub(crate) struct Partition {
 pub(crate) struct Etc {
     /// Paths below /etc that are not part of the verified root.
     pub(crate) mutable: Vec<At<MutablePath>>,
+    /// Keep the account files on /var, so that useradd, usermod and their kind work in the machine.
+    pub(crate) accounts: Option<At<bool>>,
 }
 
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
@@ -232,9 +236,12 @@ pub(crate) struct User {
     /// Number; 1000 and up for people and jobs, 100 to 999 for services.
     #[schemars(range(min = 100, max = 59999))]
     pub(crate) uid: At<i64>,
-    /// Further groups.
+    /// Further groups, of packages or of this definition.
     #[serde(default)]
     pub(crate) groups: Vec<At<UserName>>,
+    /// Says that a group which amounts to root is meant: disk, docker, kmem, lxd, root, shadow, sudo.
+    #[serde(default)]
+    pub(crate) privileged: bool,
     /// Login shell.
     pub(crate) shell: Option<At<AbsolutePath>>,
     /// Home directory.
@@ -253,9 +260,15 @@ pub(crate) struct User {
 pub(crate) struct Group {
     /// Name.
     pub(crate) name: At<UserName>,
-    /// Number.
+    /// Number. Absent: the group is one that a package makes.
     #[schemars(range(min = 100, max = 59999))]
-    pub(crate) gid: At<i64>,
+    pub(crate) gid: Option<At<i64>>,
+    /// Further members: users of packages or of this definition.
+    #[serde(default)]
+    pub(crate) members: Vec<At<UserName>>,
+    /// Says that members of a group which amounts to root are meant.
+    #[serde(default)]
+    pub(crate) privileged: bool,
 }
 
 #[derive(Debug, Default, Deserialize, JsonSchema)]
