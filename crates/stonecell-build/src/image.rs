@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use rayon::prelude::*;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use stonecell_definition::iaas::{Iaas, ImageMember};
@@ -280,6 +281,7 @@ fn wrap_variant(
         }
     }
     if loose {
+        let mut disks = Vec::new();
         for format in &plan.formats {
             let (format, extension) = match format.as_str() {
                 "raw" => (DiskFormat::Raw, "raw"),
@@ -293,8 +295,11 @@ fn wrap_variant(
                 plan.done.join(format!("{}-{}.{extension}", definition.name, definition.version));
             // A second name for the same file: nothing is copied.
             fs::hard_link(&from, &to).map_err(io_at("write", &to))?;
-            outputs.push(wrap::output(&to)?);
+            disks.push(to);
         }
+        let digested: Result<Vec<Output>, _> =
+            disks.par_iter().map(|disk| wrap::output(disk)).collect();
+        outputs.extend(digested?);
     }
     Ok(outputs)
 }

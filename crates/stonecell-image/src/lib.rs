@@ -11,6 +11,7 @@ pub mod convert;
 pub mod disk;
 pub mod erofs;
 pub mod ext4;
+pub mod lanes;
 pub mod secure_boot;
 pub mod source;
 pub mod sparse;

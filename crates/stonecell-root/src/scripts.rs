@@ -6,7 +6,7 @@ use thiserror::Error;
 
 use crate::database::ADMIN;
 use crate::package::Package;
-use crate::sandbox::{InRoot, Outcome, SandboxError, run_in_root};
+use crate::sandbox::{InRoot, Outcome, STAND_INS, SandboxError, run_in_root};
 use crate::tree::Tree;
 
 /// Why the root could not be configured.
@@ -34,8 +34,9 @@ const SHOWN: usize = 40;
 #[must_use]
 pub(crate) fn environment(epoch: i64) -> Vec<(String, String)> {
     let epoch = epoch.to_string();
+    let path = format!("{STAND_INS}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
     let fixed = [
-        ("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"),
+        ("PATH", path.as_str()),
         ("HOME", "/root"),
         ("LC_ALL", "C.UTF-8"),
         ("TZ", "UTC"),

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
+use crate::digest::Of;
+
 /// The image as a whole.
 #[derive(Debug, Clone, Serialize)]
 pub struct Facts {
@@ -92,7 +94,9 @@ pub struct Source {
 pub struct Output {
     /// Where it lies.
     pub path: PathBuf,
-    /// SHA-256 hex.
+    /// What its digest is of.
+    pub of: Of,
+    /// SHA-256 hex of that.
     pub sha256: String,
     /// Bytes.
     pub size: u64,

@@ -14,8 +14,10 @@ use stonecell_image::uki::read_uki;
 use thiserror::Error;
 use uuid::Uuid;
 
+use crate::digest::Of;
 use crate::disk::{Disk, DiskError};
 use crate::open::{Content, OpenError, Opened};
+use crate::outputs::with;
 use crate::packages::{self, Installed};
 use crate::progress::{Event, Progress};
 use crate::scratch::Scratch;
@@ -73,8 +75,10 @@ pub struct Facts {
     pub kind: &'static str,
     /// Bytes of the file.
     pub bytes: u64,
-    /// SHA-256 of the file, hex.
-    pub sha256: String,
+    /// SHA-256 of the file, hex; of a raw disk only where it was signed as a whole.
+    pub sha256: Option<String>,
+    /// SHA-256 of the list of its pieces (see [`crate::digest`]), hex: of a raw disk.
+    pub sha256_of_pieces: Option<String>,
     /// The key of the detached signature beside the file, if there is one.
     pub signature: Option<Signer>,
     /// `stemcell.MF`.
@@ -194,11 +198,18 @@ fn one(path: &Path, progress: Progress<'_>) -> Result<Facts, InspectError> {
     progress(Event::Phase(&format!("read {}", path.display())));
     let work = Scratch::new().map_err(io_error)?;
     let opened = crate::open::open_telling(path, work.path(), progress)?;
+    let whole = opened.content != Content::Disk(path.to_owned())
+        || (with(path, ".sig").exists()
+            && signature::claimed_digest(&with(path, ".sig")) == Of::File);
+    let of = if whole { Of::File } else { Of::Pieces };
+    let taken = hex::encode(of.take(path).map_err(io_error)?);
+    let (sha256, sha256_of_pieces) = if whole { (Some(taken), None) } else { (None, Some(taken)) };
     let mut facts = Facts {
         file: path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
         kind: kind(&opened),
         bytes: std::fs::metadata(path).map_err(io_error)?.len(),
-        sha256: hex::encode(signature::digest_of(path, &SHA256).map_err(io_error)?),
+        sha256,
+        sha256_of_pieces,
         signature: signature(path),
         manifest: member(&opened, "stemcell.MF")
             .and_then(|text| StemcellManifest::from_yaml(&text).ok()),

@@ -1,6 +1,7 @@
 //! The stemcell: wrapping per IaaS, manifest, SBOM, provenance, signature; reading one back.
 
 pub mod diff;
+pub mod digest;
 pub mod disk;
 pub mod ext4_scan;
 pub mod extract;

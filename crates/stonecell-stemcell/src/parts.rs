@@ -10,10 +10,12 @@ use std::os::unix::fs::FileExt;
 
 use ring::digest::{Context, SHA256};
 use rustix::fs::SeekFrom;
-use stonecell_image::DiskView;
+use stonecell_image::{DiskView, lanes};
 
 /// Unit in which zeros are left out.
 const BLOCK: u64 = 64 << 10;
+/// Blocks that are hashed side by side.
+const BATCH: usize = 16;
 /// Name of the part that lies in no partition: boot record, both tables, the gaps.
 pub const OUTSIDE: &str = "partition tables and gaps";
 
@@ -38,10 +40,12 @@ pub fn of_disk(disk: &File, view: &DiskView) -> io::Result<BTreeMap<String, Stri
     Ok(parts)
 }
 
-/// Hashes number and bytes of each block from `start` to `end` that is not all zeros.
+/// Hashes number and digest of each block from `start` to `end` that is not all zeros.
 fn zero_free(disk: &File, start: u64, end: u64, digest: &mut Context) -> io::Result<()> {
-    let mut buffer = vec![0; usize::try_from(BLOCK).unwrap_or(0)];
-    let zeros = buffer.clone();
+    let block = usize::try_from(BLOCK).unwrap_or(1);
+    let zeros = vec![0; block];
+    let mut batch: Vec<u8> = Vec::with_capacity(block * BATCH);
+    let mut numbers: Vec<u64> = Vec::with_capacity(BATCH);
     let mut number = 0;
     while let Some(at) = start.checked_add(number * BLOCK).filter(|at| *at < end) {
         let data = match rustix::fs::seek(disk, SeekFrom::Data(at)) {
@@ -55,16 +59,33 @@ fn zero_free(disk: &File, start: u64, end: u64, digest: &mut Context) -> io::Res
             number = here;
             continue;
         }
+        let before = batch.len();
         let length = usize::try_from((end - at).min(BLOCK)).unwrap_or(0);
-        let bytes = buffer.get_mut(..length).unwrap_or_default();
+        batch.resize(before + length, 0);
+        let bytes = batch.get_mut(before..).unwrap_or_default();
         disk.read_exact_at(bytes, at)?;
-        if bytes != zeros.get(..length).unwrap_or_default() {
-            digest.update(&number.to_le_bytes());
-            digest.update(bytes);
+        if Some(&*bytes) == zeros.get(..length) {
+            batch.truncate(before);
+        } else {
+            numbers.push(number);
+        }
+        if numbers.len() == BATCH {
+            add(digest, &mut numbers, &mut batch);
         }
         number += 1;
     }
+    add(digest, &mut numbers, &mut batch);
     Ok(())
+}
+
+/// Takes the blocks of a batch into the digest; only the last of all may be shorter.
+fn add(digest: &mut Context, numbers: &mut Vec<u64>, batch: &mut Vec<u8>) {
+    let digests = lanes::digests(&[], batch, usize::try_from(BLOCK).unwrap_or(1));
+    for (number, block) in numbers.drain(..).zip(digests) {
+        digest.update(&number.to_le_bytes());
+        digest.update(&block);
+    }
+    batch.clear();
 }
 
 #[cfg(test)]

@@ -63,7 +63,8 @@ pub fn statement(facts: &Facts, outputs: &[Output], parameters: &Value) -> Value
         .iter()
         .map(|output| {
             let name = output.path.file_name().unwrap_or_default().to_string_lossy();
-            let mut subject = json!({ "name": name, "digest": { "sha256": output.sha256 } });
+            let mut subject =
+                json!({ "name": name, "digest": { output.of.name(): output.sha256 } });
             if let (false, Some(map)) = (output.parts.is_empty(), subject.as_object_mut()) {
                 map.insert("annotations".into(), json!({ "parts": output.parts }));
             }

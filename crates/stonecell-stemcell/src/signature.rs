@@ -1,7 +1,8 @@
 //! Detached signatures over whole files, and the keys that make them.
 //!
 //! The format is OpenSSH's SSHSIG (PROTOCOL.sshsig) with an Ed25519 key, so that anyone can check a stemcell
-//! with `ssh-keygen -Y verify` and without this program. Files are hashed while they are read.
+//! with `ssh-keygen -Y verify` and without this program. What is signed is a file, or the list of its pieces
+//! ([`crate::digest`]). Files are hashed while they are read.
 
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Write};
@@ -13,6 +14,7 @@ use ssh_key::private::Ed25519Keypair;
 use ssh_key::{Algorithm, HashAlg, LineEnding, PrivateKey, PublicKey, SshSig};
 use thiserror::Error;
 
+use crate::digest::{Of, pieces};
 use crate::facts::Output;
 
 /// The SSHSIG namespace of a stemcell: a signature made for something else is refused.
@@ -121,7 +123,9 @@ pub enum SignatureError {
         source: ssh_key::Error,
     },
     /// Made for another purpose.
-    #[error("the signature was made for namespace {0:?}, expected \"stonecell\"")]
+    #[error(
+        "the signature was made for namespace {0:?}, expected \"stonecell\" or \"stonecell-pieces\""
+    )]
     Namespace(String),
     /// Signed by somebody else.
     #[error("signed by {found}, but {expected} is the key that must have signed")]
@@ -229,7 +233,7 @@ impl SigningKey {
     pub fn sign_file(&self, path: &Path) -> Result<String, SignError> {
         let digest = digest_of(path, &SHA256)
             .map_err(|source| SignError::Read { path: path.to_owned(), source })?;
-        self.sign_digest(digest.as_ref())
+        self.sign_digest(Of::File, digest.as_ref())
             .map_err(|source| SignError::Sign { path: path.to_owned(), source })
     }
 
@@ -241,17 +245,17 @@ impl SigningKey {
         let mut digest = [0; 32];
         hex::decode_to_slice(&output.sha256, &mut digest)
             .map_err(|_| SignError::Digest { path: output.path.clone() })?;
-        self.sign_digest(&digest)
+        self.sign_digest(output.of, &digest)
             .map_err(|source| SignError::Sign { path: output.path.clone(), source })
     }
 
     /// Signs a SHA-256 digest: the provenance needs that one too, so a file is hashed once.
-    fn sign_digest(&self, digest: &[u8]) -> Result<String, ssh_key::Error> {
+    fn sign_digest(&self, of: Of, digest: &[u8]) -> Result<String, ssh_key::Error> {
         use ::signature::Signer;
-        let message = signed_data(b"sha256", digest);
+        let message = signed_data(of, b"sha256", digest);
         let signature = self.0.try_sign(&message).map_err(|_| ssh_key::Error::Crypto)?;
         let public = self.0.public_key().key_data().clone();
-        SshSig::new(public, NAMESPACE, HashAlg::Sha256, signature)?.to_pem(LineEnding::LF)
+        SshSig::new(public, of.namespace(), HashAlg::Sha256, signature)?.to_pem(LineEnding::LF)
     }
 }
 
@@ -310,7 +314,7 @@ pub fn verify_file(
     verify_known(path, signature, expected, None)
 }
 
-/// As [`verify_file`], for a file whose SHA-256 is known already.
+/// As [`verify_file`], for a file whose SHA-256, of the one or the other, is known already.
 ///
 /// # Errors
 /// As [`verify_file`].
@@ -318,7 +322,7 @@ pub fn verify_known(
     path: &Path,
     signature: &Path,
     expected: Option<&VerifyingKey>,
-    sha256: Option<&[u8]>,
+    known: Option<(Of, &[u8])>,
 ) -> Result<VerifyingKey, SignatureError> {
     use ::signature::Verifier;
     let read = |path: &Path| {
@@ -328,9 +332,8 @@ pub fn verify_known(
     let armour = read_small(signature).map_err(read(signature))?;
     let parsed = SshSig::from_pem(armour.as_bytes())
         .map_err(|source| SignatureError::Format { path: signature.to_owned(), source })?;
-    if parsed.namespace() != NAMESPACE {
-        return Err(SignatureError::Namespace(parsed.namespace().to_owned()));
-    }
+    let of = Of::of_namespace(parsed.namespace())
+        .ok_or_else(|| SignatureError::Namespace(parsed.namespace().to_owned()))?;
     let signer = VerifyingKey(PublicKey::from(parsed.public_key().clone()));
     if let Some(expected) = expected
         && expected.0.key_data() != signer.0.key_data()
@@ -341,18 +344,34 @@ pub fn verify_known(
         });
     }
     // Ours are over SHA-256; `ssh-keygen -Y sign` takes SHA-512 unless told otherwise.
-    let message = match (parsed.hash_alg(), sha256) {
-        (HashAlg::Sha256, Some(digest)) => signed_data(b"sha256", digest),
-        (HashAlg::Sha256, None) => {
-            signed_data(b"sha256", digest_of(path, &SHA256).map_err(read(path))?.as_ref())
+    let message = match (parsed.hash_alg(), of, known) {
+        (HashAlg::Sha256, of, Some((same, digest))) if of == same => {
+            signed_data(of, b"sha256", digest)
         }
-        _ => signed_data(b"sha512", digest_of(path, &SHA512).map_err(read(path))?.as_ref()),
+        (HashAlg::Sha256, of, _) => signed_data(of, b"sha256", &of.take(path).map_err(read(path))?),
+        (_, Of::File, _) => {
+            signed_data(of, b"sha512", digest_of(path, &SHA512).map_err(read(path))?.as_ref())
+        }
+        (_, Of::Pieces, _) => {
+            let list = File::open(path).and_then(|file| pieces(&file)).map_err(read(path))?;
+            signed_data(of, b"sha512", digest::digest(&SHA512, list.as_bytes()).as_ref())
+        }
     };
     if parsed.public_key().verify(&message, parsed.signature()).is_ok() {
         Ok(signer)
     } else {
         Err(SignatureError::Changed { path: path.to_owned() })
     }
+}
+
+/// What the file's signature is over: the whole of it when there is none that can be read.
+#[must_use]
+pub fn claimed_digest(signature: &Path) -> Of {
+    std::fs::read_to_string(signature)
+        .ok()
+        .and_then(|armour| SshSig::from_pem(armour.as_bytes()).ok())
+        .and_then(|parsed| Of::of_namespace(parsed.namespace()))
+        .unwrap_or(Of::File)
 }
 
 /// The key that a signature names, without checking anything.
@@ -384,9 +403,9 @@ pub fn public_path(private: &Path) -> PathBuf {
 
 /// What an SSHSIG signs (PROTOCOL.sshsig): magic, namespace, reserved, hash name, hash; each string with its
 /// length as 32 bits, big-endian.
-fn signed_data(hash: &[u8], digest: &[u8]) -> Vec<u8> {
+fn signed_data(of: Of, hash: &[u8], digest: &[u8]) -> Vec<u8> {
     let mut data = b"SSHSIG".to_vec();
-    for string in [NAMESPACE.as_bytes(), b"", hash, digest] {
+    for string in [of.namespace().as_bytes(), b"", hash, digest] {
         // The longest is a digest of 64 bytes.
         data.extend_from_slice(&u32::try_from(string.len()).unwrap_or(0).to_be_bytes());
         data.extend_from_slice(string);

@@ -19,6 +19,7 @@ use stonecell_image::source::FilePart;
 use tar::{Builder, EntryType, Header};
 use thiserror::Error;
 
+use crate::digest::Of;
 use crate::facts::{Facts, Output};
 use crate::gzip::{Level, ParallelGzip};
 use crate::tree_tar::{self, Layer, TreeTarError};
@@ -158,7 +159,7 @@ pub fn write(
         source,
     })?;
     std::fs::rename(&partial, path).map_err(fail("rename"))?;
-    Ok(Output { path: path.to_owned(), sha256, size, parts })
+    Ok(Output { path: path.to_owned(), of: Of::File, sha256, size, parts })
 }
 
 /// Writes the `image` member and gives its SHA-1.
@@ -286,22 +287,21 @@ fn sha1_of(path: &Path) -> Result<String, WrapError> {
         .map_err(|source| WrapError::Io { action: "read", path: path.to_owned(), source })
 }
 
-/// SHA-256 (hex) and size of a file: for outputs that were not written through this module.
+/// Digest and size of a file: for outputs that were not written through this module. A raw disk is taken by
+/// its pieces, any other file as it is.
 ///
 /// # Errors
 /// [`WrapError::Io`] when it cannot be read.
 pub fn output(path: &Path) -> Result<Output, WrapError> {
-    let mut file = open(path)?;
-    let mut hashing = Hashing::new(&SHA256, io::sink());
+    let file = open(path)?;
     let fail = |source| WrapError::Io { action: "read", path: path.to_owned(), source };
-    io::copy(&mut file, &mut hashing).map_err(fail)?;
-    let (sha256, size) = hashing.finish().map_err(fail)?;
-    // A raw disk has parts; other formats are taken as they are.
-    let parts = match FilePart::whole(&file).map_err(fail).map(|disk| read_disk(&disk))? {
-        Ok(view) => parts::of_disk(&file, &view).map_err(fail)?,
-        Err(_) => BTreeMap::new(),
+    let size = file.metadata().map_err(fail)?.len();
+    let (of, parts) = match FilePart::whole(&file).map_err(fail).map(|disk| read_disk(&disk))? {
+        Ok(view) => (Of::Pieces, parts::of_disk(&file, &view).map_err(fail)?),
+        Err(_) => (Of::File, BTreeMap::new()),
     };
-    Ok(Output { path: path.to_owned(), sha256, size, parts })
+    let sha256 = hex::encode(of.take(path).map_err(fail)?);
+    Ok(Output { path: path.to_owned(), of, sha256, size, parts })
 }
 
 fn pretty(name: &'static str, value: &Value) -> Result<Vec<u8>, WrapError> {

@@ -5,7 +5,8 @@
 mod support;
 
 use std::fs::{self, File};
-use std::process::Command;
+use std::path::Path;
+use std::process::{Command, Stdio};
 
 use stonecell_stemcell::outputs::with;
 use support::{Change, make, run};
@@ -46,18 +47,36 @@ fn the_signature_is_checked_by_ssh_keygen_alone() {
     let public = fs::read_to_string(made.out().join("tiny-1.0.pub")).unwrap();
     let signers = made.dir.path().join("signers");
     fs::write(&signers, format!("maker {public}")).unwrap();
-    let check = |file| {
+    let check = |of: &Path, namespace: &str, input: Stdio| {
         Command::new("ssh-keygen")
-            .args(["-Y", "verify", "-I", "maker", "-n", "stonecell", "-f"])
+            .args(["-Y", "verify", "-I", "maker", "-n", namespace, "-f"])
             .arg(&signers)
             .arg("-s")
-            .arg(with(&made.tgz(), ".sig"))
-            .stdin(File::open(file).unwrap())
+            .arg(with(of, ".sig"))
+            .stdin(input)
             .output()
             .unwrap()
             .status
             .success()
     };
-    assert!(check(made.tgz()));
-    assert!(!check(made.raw()));
+    let whole = |path: &Path| Stdio::from(File::open(path).unwrap());
+    assert!(check(&made.tgz(), "stonecell", whole(&made.tgz())));
+    assert!(!check(&made.tgz(), "stonecell", whole(&made.raw())));
+
+    let pieces = || {
+        let mut split = Command::new("split")
+            .args(["-b", "1M", "--filter=sha256sum"])
+            .arg(made.raw())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let list = std::io::read_to_string(split.stdout.take().unwrap()).unwrap();
+        assert!(split.wait().unwrap().success());
+        let path = made.dir.path().join("pieces");
+        fs::write(&path, list).unwrap();
+        whole(&path)
+    };
+    assert!(check(&made.raw(), "stonecell-pieces", pieces()));
+    assert!(!check(&made.raw(), "stonecell", pieces()), "a list is not a file");
+    assert!(!check(&made.raw(), "stonecell-pieces", whole(&made.raw())));
 }

@@ -17,6 +17,7 @@ use super::digest;
 use super::first_blocks;
 use super::geometry::Level;
 use super::superblock;
+use crate::lanes;
 use crate::source::Source;
 
 /// Why data and tree are not what the root hash promises.
@@ -186,9 +187,10 @@ fn check_level(
                 let here = FAN_OUT.min(count - first);
                 let bytes = first_blocks(buffer, here);
                 children.read(bytes, first)?;
-                let pairs = bytes.chunks_exact(BLOCK_BYTES).zip(digests.chunks_exact(DIGEST));
-                for (child, (block, wanted)) in (first..).zip(pairs) {
-                    if digest(salt, block) != wanted {
+                let found = lanes::digests(salt, bytes, BLOCK_BYTES);
+                let pairs = found.iter().zip(digests.chunks_exact(DIGEST));
+                for (child, (digest, wanted)) in (first..).zip(pairs) {
+                    if digest.as_slice() != wanted {
                         return Err(children.corrupt(child));
                     }
                 }

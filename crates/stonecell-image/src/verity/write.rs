@@ -18,6 +18,7 @@ use super::Superblock;
 use super::SuperblockError;
 use super::digest;
 use super::first_blocks;
+use crate::lanes;
 use crate::source::Source;
 
 /// Why there is no hash tree.
@@ -119,8 +120,9 @@ pub fn build_verity(
 /// One hash block: the digests of `children`, then zeros.
 fn hash_block(salt: &[u8], children: &[u8]) -> [u8; BLOCK_BYTES] {
     let mut block = [0; BLOCK_BYTES];
-    for (slot, child) in block.chunks_exact_mut(DIGEST).zip(children.chunks_exact(BLOCK_BYTES)) {
-        slot.copy_from_slice(&digest(salt, child));
+    let digests = lanes::digests(salt, children, BLOCK_BYTES);
+    for (slot, digest) in block.chunks_exact_mut(DIGEST).zip(digests) {
+        slot.copy_from_slice(&digest);
     }
     block
 }

@@ -18,10 +18,12 @@ mod init;
 mod mounts;
 mod namespace;
 mod respawn;
+mod stand_ins;
 mod unshare;
 
 pub use in_root::{InRoot, Outcome, run_in_root};
 pub use respawn::{Inner, ending_signals, respawn};
+pub(crate) use stand_ins::PATH as STAND_INS;
 
 use std::ffi::OsString;
 use std::io::{self, Read, Write};

@@ -27,7 +27,8 @@ pub fn text(facts: &Facts) -> String {
         row("formats", manifest.stemcell_formats.join(", "));
     }
     row("size", bytes(facts.bytes));
-    row("sha256", facts.sha256.clone());
+    row("sha256", facts.sha256.clone().unwrap_or_default());
+    row("sha256 pieces", facts.sha256_of_pieces.clone().unwrap_or_default());
     row("signed by", signer(facts.signature.as_ref()));
     row("roles", list(&description["roles"]));
     match &facts.boot {

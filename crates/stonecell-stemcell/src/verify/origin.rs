@@ -4,10 +4,10 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
-use ring::digest::SHA256;
 use serde_json::Value;
 
 use super::{Checks, Trust, chain};
+use crate::digest::Of;
 use crate::outputs::{beside, with};
 use crate::provenance;
 use crate::signature::{self, VerifyingKey};
@@ -39,9 +39,11 @@ impl Origin {
 pub(super) fn check(path: &Path, trust: &Trust, checks: &mut Checks) -> Origin {
     let beside_keys: Vec<VerifyingKey> =
         beside(path, ".pub").iter().filter_map(|path| VerifyingKey::read(path).ok()).collect();
-    let sha256 = signature::digest_of(path, &SHA256);
-    let known = sha256.as_ref().ok().map(AsRef::as_ref);
-    let signed = signature::verify_known(path, &with(path, ".sig"), trust.key.as_ref(), known);
+    let armour = with(path, ".sig");
+    let of = signature::claimed_digest(&armour);
+    let digest = of.take(path);
+    let known = digest.as_ref().ok().map(|digest| (of, digest.as_slice()));
+    let signed = signature::verify_known(path, &armour, trust.key.as_ref(), known);
     let signer = signed.as_ref().ok().cloned();
     checks.result(
         "signature",
@@ -51,7 +53,7 @@ pub(super) fn check(path: &Path, trust: &Trust, checks: &mut Checks) -> Origin {
         },
     );
     let key = trust.key.clone().or(signer).or_else(|| beside_keys.into_iter().next());
-    let (origin, result) = provenance_of(path, sha256.map(hex::encode), key.as_ref());
+    let (origin, result) = provenance_of(path, of, digest, key.as_ref());
     checks.result("provenance", result);
     origin
 }
@@ -79,12 +81,13 @@ fn judge_signer(
 
 fn provenance_of(
     path: &Path,
-    sha256: io::Result<String>,
+    of: Of,
+    digest: io::Result<[u8; 32]>,
     key: Option<&VerifyingKey>,
 ) -> (Origin, Result<String, String>) {
     let none = |problem: String| (Origin::default(), Err(problem));
-    let actual = match sha256 {
-        Ok(actual) => actual,
+    let taken = match digest {
+        Ok(digest) => digest,
         Err(error) => return none(error.to_string()),
     };
     let name = path.file_name().unwrap_or_default().to_string_lossy();
@@ -112,26 +115,38 @@ fn provenance_of(
             .and_then(|all| all.iter().find(|subject| subject["name"] == *name))
             .cloned();
         let Some(subject) = subject else { continue };
-        let verdict = judge(&actual, &statement, &subject);
+        // A file that was signed again, as a whole, still has the provenance of its pieces.
+        let named = [of, Of::File, Of::Pieces]
+            .into_iter()
+            .find(|of| subject["digest"][of.name()].is_string())
+            .unwrap_or(of);
+        let actual = if named == of { Ok(taken) } else { named.take(path) };
+        let verdict = actual
+            .map_err(|error| error.to_string())
+            .and_then(|actual| judge(named, &hex::encode(actual), &statement, &subject));
         return (Origin { statement: Some(statement), subject: Some(subject) }, verdict);
     }
     none(problem)
 }
 
-fn judge(actual: &str, statement: &Value, subject: &Value) -> Result<String, String> {
+fn judge(of: Of, actual: &str, statement: &Value, subject: &Value) -> Result<String, String> {
     if statement["_type"] != "https://in-toto.io/Statement/v1"
         || statement["predicateType"] != "https://slsa.dev/provenance/v1"
     {
         return Err("it is not an in-toto v1 statement of SLSA v1 provenance".to_owned());
     }
-    if subject["digest"]["sha256"] != actual {
-        let signed = subject["digest"]["sha256"].as_str().unwrap_or("no digest");
-        return Err(format!("it was made for a file with SHA-256 {signed}; this one has {actual}"));
+    let what = match of {
+        Of::File => "SHA-256",
+        Of::Pieces => "SHA-256 of its pieces",
+    };
+    if subject["digest"][of.name()] != actual {
+        let signed = subject["digest"][of.name()].as_str().unwrap_or("no digest");
+        return Err(format!("it was made for a file with {what} {signed}; this one has {actual}"));
     }
     let count = statement["predicate"]["buildDefinition"]["resolvedDependencies"]
         .as_array()
         .map_or(0, Vec::len);
-    Ok(format!("names this file (SHA-256 {actual}) and {count} materials"))
+    Ok(format!("names this file ({what} {actual}) and {count} materials"))
 }
 
 /// A document of a size that a provenance may have; of a longer one only the beginning, which is none.

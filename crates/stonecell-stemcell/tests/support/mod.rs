@@ -288,7 +288,7 @@ pub(crate) fn make(change: &Change) -> Made {
 
     let key = signature::SigningKey::generate_development(&at("stemcell-key")).unwrap();
     for output in &outputs {
-        fs::write(with(&output.path, ".sig"), key.sign_file(&output.path).unwrap()).unwrap();
+        fs::write(with(&output.path, ".sig"), key.sign_output(output).unwrap()).unwrap();
     }
     let statement = provenance::statement(&facts, &outputs, &json!({}));
     let envelope = provenance::seal(&statement, &key).unwrap();
