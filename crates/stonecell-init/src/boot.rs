@@ -14,7 +14,7 @@ use stonecell_init::verity::{self, VerityError};
 
 use crate::devices::{Pair, Watch};
 use crate::modules::Loader;
-use crate::{devices, kmsg, mapper, switch};
+use crate::{devices, kmsg, mapper, state, switch};
 
 /// The module list in the initrd.
 const INDEX: &str = "/modules/index";
@@ -45,6 +45,8 @@ pub(crate) enum BootError {
     Verity(#[from] VerityError),
     #[error("device mapper: cannot {step}")]
     Mapper { step: &'static str, source: Errno },
+    #[error("cannot mount {target}, left to systemd")]
+    State { target: String, source: io::Error },
     #[error("cannot move to the root file system: {step}")]
     Switch { step: &'static str, source: io::Error },
     #[error("cannot start {program}")]
@@ -79,7 +81,8 @@ pub(crate) fn run(on_failure: &mut OnCorruption) -> Result<Infallible, BootError
     let device = mapper::open(&options.root_hash, &target)?;
     mount(device, SYSROOT, "erofs", MountFlags::RDONLY, None)
         .map_err(|source| BootError::Mount { kind: "erofs", at: SYSROOT, source })?;
-    kmsg::info("verity root mounted, starting the system");
+    state::mount_all(&pair);
+    kmsg::info("file systems mounted, starting the system");
     switch::to_sysroot()
 }
 

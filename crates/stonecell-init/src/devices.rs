@@ -35,8 +35,17 @@ pub(crate) struct Partition {
 
 /// Root and verity partition of one disk.
 pub(crate) struct Pair {
+    /// The disk in sysfs.
+    disk: PathBuf,
     pub(crate) root: Partition,
     pub(crate) verity: Partition,
+}
+
+impl Pair {
+    /// All partitions of the disk.
+    pub(crate) fn partitions(&self) -> Vec<Partition> {
+        list(&self.disk).iter().filter_map(|child| partition(child)).collect()
+    }
 }
 
 /// The kernel's messages about devices.
@@ -138,21 +147,28 @@ fn pair(disk: &str, hash: &RootHash) -> Option<Pair> {
     let sysfs = Path::new("/sys/block").join(disk);
     let block = number(&sysfs.join("queue/logical_block_size"))?;
     let table = table(disk, block)?;
-    let partition = |uuid: [u8; 16]| {
+    let of_uuid = |uuid: [u8; 16]| {
         let entry = table.iter().find(|entry| entry.uuid == uuid)?;
         list(&sysfs).iter().find_map(|child| {
             let start = entry.first.checked_mul(block)? / SECTOR;
             let ours = number(&child.join("partition"))? == u64::from(entry.number)
                 && number(&child.join("start"))? == start;
-            let (major, minor) = read_line(&child.join("dev"))?
-                .split_once(':')
-                .and_then(|(major, minor)| Some((major.parse().ok()?, minor.parse().ok()?)))?;
-            let bytes = number(&child.join("size"))?.checked_mul(SECTOR)?;
-            let name = child.file_name()?.to_str()?.to_owned();
-            ours.then_some(Partition { name, device: Device { major, minor, bytes } })
+            ours.then(|| partition(child)).flatten()
         })
     };
-    Some(Pair { root: partition(hash.root_uuid())?, verity: partition(hash.verity_uuid())? })
+    let (root, verity) = (of_uuid(hash.root_uuid())?, of_uuid(hash.verity_uuid())?);
+    Some(Pair { disk: sysfs, root, verity })
+}
+
+/// The partition that this directory of sysfs describes, if it does.
+fn partition(sysfs: &Path) -> Option<Partition> {
+    number(&sysfs.join("partition"))?;
+    let (major, minor) = read_line(&sysfs.join("dev"))?
+        .split_once(':')
+        .and_then(|(major, minor)| Some((major.parse().ok()?, minor.parse().ok()?)))?;
+    let bytes = number(&sysfs.join("size"))?.checked_mul(SECTOR)?;
+    let name = sysfs.file_name()?.to_str()?.to_owned();
+    Some(Partition { name, device: Device { major, minor, bytes } })
 }
 
 /// The partitions of a disk whose table can be read and is sound.
@@ -180,7 +196,7 @@ pub(crate) fn read_start(partition: &Partition, size: usize) -> Result<Vec<u8>, 
 }
 
 /// The device node; the kernel writes a slash in a name as an exclamation mark.
-fn node(name: &str) -> PathBuf {
+pub(crate) fn node(name: &str) -> PathBuf {
     Path::new("/dev").join(name.replace('!', "/"))
 }
 

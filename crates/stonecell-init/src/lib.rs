@@ -7,6 +7,7 @@
 
 pub mod cmdline;
 pub mod dm;
+pub mod fstab;
 pub mod gpt;
 pub mod index;
 pub mod pattern;

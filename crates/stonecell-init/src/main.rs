@@ -2,7 +2,7 @@
 //!
 //! It runs as process 1 out of the initrd: loads the modules that the machine's devices name, finds
 //! the root and verity partitions by the UUIDs that follow from `roothash=`, opens dm-verity, mounts
-//! erofs on it and becomes systemd. It starts no other program, reads no configuration but the
+//! erofs on it, mounts the state partitions of the same disk and becomes systemd. It starts no other program, reads no configuration but the
 //! signed command line, and knows no secret. Whatever goes wrong ends in one line on the console
 //! and a panic of the kernel (or a restart, if the command line asks for it).
 
@@ -11,6 +11,7 @@ mod devices;
 mod kmsg;
 mod mapper;
 mod modules;
+mod state;
 mod switch;
 
 use std::process::ExitCode;
