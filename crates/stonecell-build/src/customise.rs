@@ -52,6 +52,14 @@ pub enum CustomiseError {
         "unit {0} is to be enabled, but no package and no add-on brings it: correct [services] or add its package"
     )]
     NoUnit(String),
+    /// The programs of the root cannot be listed.
+    #[error("cannot list the programs in {path}")]
+    Programs {
+        /// The directory.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
 }
 
 /// Private keys that packages generate when they are configured: an image holds none.

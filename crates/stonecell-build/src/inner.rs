@@ -25,7 +25,7 @@ use crate::plan::Plan;
 use crate::progress::{Event, Progress, Unit};
 use crate::project::Project;
 use crate::tree::{Owner, RootTree};
-use crate::{BuildError, customise, packages, vcap};
+use crate::{BuildError, apparmor, customise, packages, vcap};
 
 /// Documentation and translations: nobody reads them in a machine without a login. Copyright files stay.
 const PATH_EXCLUDE: [&str; 8] = [
@@ -240,6 +240,7 @@ fn furnish(
     customise::accounts(tree, definition, lock.epoch / 86_400)?;
     customise::add_ons(tree, definition)?;
     customise::services(tree, definition)?;
+    apparmor::prune(tree)?;
     let os_release = customise::identity(tree, definition, mounts)?;
     if project.is_bosh() {
         vcap::layout(tree, definition)?;

@@ -4,6 +4,7 @@
 //! what that has finished into place. Whatever happens, nothing but finished outputs is left behind.
 
 pub mod accounts;
+pub mod apparmor;
 pub mod archive;
 pub mod customise;
 pub mod etc;
