@@ -364,6 +364,11 @@ pub fn identity(
         more.push(kept_accounts::MOUNT.to_owned());
     }
     tree.write("/etc/fstab", fstab::render(mounts, &more).as_bytes(), Owner::root(0o644))?;
+    let names = etc::name_service(&list);
+    if !names.is_empty() {
+        let path = "/etc/apparmor.d/abstractions/nameservice.d/stonecell";
+        tree.write(path, names.as_bytes(), Owner::root(0o644))?;
+    }
     let name = format!("{}\n", definition.name);
     tree.write("/etc/hostname", name.as_bytes(), Owner::root(0o644))?;
     if !tree.exists("/etc/hosts") {

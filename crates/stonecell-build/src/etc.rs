@@ -78,6 +78,17 @@ pub fn mounts(list: &[Mutable]) -> Vec<String> {
         .collect()
 }
 
+/// What AppArmor lets every program read that asks for names; its own list has the paths of `/etc`, and it sees
+/// where a link leads. Empty when nothing of that moved.
+#[must_use]
+pub fn name_service(list: &[Mutable]) -> String {
+    const READ: [&str; 3] = ["/etc/group", "/etc/hosts", "/etc/passwd"];
+    let mut moved: Vec<&Mutable> =
+        list.iter().filter(|entry| READ.contains(&entry.path.as_str())).collect();
+    moved.sort();
+    moved.iter().filter_map(|entry| Some(format!("  {} r,\n", entry.target()?))).collect()
+}
+
 /// The tmpfiles.d fragment that seeds the targets. Sorted by path.
 #[must_use]
 pub fn tmpfiles(list: &[Mutable]) -> String {
@@ -124,6 +135,7 @@ mod tests {
             mounts(&list),
             ["tmpfs /etc/systemd/network tmpfs mode=0755,size=4M,nosuid,nodev,noexec 0 0"]
         );
+        assert_eq!(name_service(&list), "  /etc/stonecell/accounts/passwd r,\n");
         assert_eq!(list[4].target(), Some("/etc/stonecell/accounts/passwd".into()));
     }
 }

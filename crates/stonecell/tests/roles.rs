@@ -236,6 +236,7 @@ fn container_host_runs_a_confined_container() {
         "up with 33554432 bytes",
         "forwards 1",
         "networks can be written",
+        "cri answers",
         "Seccomp:\t2",
         "profile probe-default (enforce)",
         "1",

@@ -8,6 +8,6 @@ section role; . /usr/lib/stonecell/probe-role
 section state; cat /run/probe-state
 section failed; systemctl list-units --failed --plain --no-legend --no-pager
 section sockets; for f in tcp tcp6 udp udp6 raw raw6; do sed "1d;s/^/$f /" "/proc/net/$f"; done
-section denied; journalctl --boot --dmesg --no-pager --output=cat | grep 'apparmor="DENIED"'
+section denied; grep -a 'apparmor="DENIED"' /var/log/audit/audit.log
 section packages; dpkg -l | grep -c '^ii'
 section end
