@@ -141,7 +141,7 @@ mod tests {
             ]
         );
         let counted = difference(&a.join("disk"), &b.join("disk"), &cancel).unwrap();
-        assert_eq!(counted.unwrap(), "6 bytes differ, the first at 6");
+        assert_eq!(counted.unwrap(), "2 bytes differ, the first at 6");
         fs::remove_file(a.join("alone")).unwrap();
         fs::copy(a.join("disk"), b.join("disk")).unwrap();
         fs::copy(a.join("text"), b.join("text")).unwrap();
