@@ -123,8 +123,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let definition = definition(dir.path());
         let out = dir.path().join("out");
-        let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
-        let wanted = names(&definition, &words(&["qemu"]), &words(&["raw"])).unwrap();
+        let wanted = names(&definition, &["qemu".to_owned()], &["raw".to_owned()]).unwrap();
         no_foreign(&out, &definition, &wanted).unwrap();
         fs::create_dir(&out).unwrap();
         for name in &wanted {
