@@ -9,7 +9,7 @@ CARGO_DENY := 0.20.2
 INIT := $(TARGET)/$(HOST)/init/stonecell-init
 RELEASE := $(TARGET)/release/stonecell
 
-.PHONY: help deps build init stemcell test steps unit real lint deny bench fuzz docs install clean
+.PHONY: help deps build init stemcell test unit real lint deny bench fuzz install clean
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile | expand -t 20
@@ -29,19 +29,20 @@ stemcell: build ## build a stemcell and say what is in it
 	$(RELEASE) build $(DEFINITION) --out $(OUT)
 	$(RELEASE) inspect $(OUT)
 
-STEPS := deps lint deny unit real
-
-test: $(STEPS) ## every test: lints, unit and property tests, real builds and boots
-
-steps: # the steps of `make test`, for .ci/run
-	@echo $(STEPS)
+# One after the other, saying which: a record that ends in the middle says where.
+test: ## every test: lints, unit and property tests, real builds and boots
+	@set -e; for step in deps lint deny unit real; do \
+	    echo "== $$step: begins $$(date -u +%H:%M:%S)"; \
+	    $(MAKE) --no-print-directory $$step || { echo "== $$step: FAILED $$(date -u +%H:%M:%S)"; exit 1; }; \
+	done; echo "== all passed $$(date -u +%H:%M:%S)"
 
 lint: init
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --locked --workspace --all-targets -q -- -D warnings
 
 deny: ## licences, sources and duplicate bans of every dependency
-	@command -v cargo-deny >/dev/null || $(CARGO) install cargo-deny --version $(CARGO_DENY) --locked --quiet
+	@command -v cargo-deny >/dev/null || \
+	    CARGO_PROFILE_DEV_DEBUG=false $(CARGO) install cargo-deny --version $(CARGO_DENY) --locked --quiet --debug
 	$(CARGO) fetch --locked --target $(HOST)
 	$(CARGO) deny --offline check licenses bans sources
 
@@ -53,6 +54,9 @@ real: init ## real packages, real kernels in QEMU: minutes
 
 bench: build ## Stonecell beside mmdebstrap (and mkosi where installed)
 	./benches/run
+
+fuzz: deps ## feed foreign bytes to every reader of them, a minute each
+	./fuzz/run
 
 install: build
 	install -D -m 0755 $(RELEASE) $(DESTDIR)/usr/local/bin/stonecell
