@@ -106,7 +106,7 @@ fn head(line: &str) -> Option<Head<'_>> {
         return is_path(first).then_some(Head { name: first, path: Some(first) });
     }
     let name = words.next()?;
-    let path = words.find(|word| is_path(word)).or(is_path(name).then_some(name));
+    let path = words.find(|word| is_path(word)).or_else(|| is_path(name).then_some(name));
     Some(Head { name, path })
 }
 

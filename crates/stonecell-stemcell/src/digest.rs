@@ -74,6 +74,9 @@ impl Of {
     }
 }
 
+/// Digests of pieces, each with the number of its piece.
+type Numbered = Vec<(u64, [u8; 32])>;
+
 /// The list: for each piece what `sha256sum` prints of its standard input.
 ///
 /// # Errors
@@ -82,7 +85,7 @@ pub fn pieces(file: &File) -> io::Result<String> {
     let size = file.metadata()?.len();
     let (whole, rest) = (size / PIECE, size % PIECE);
     let mut digests = vec![*hole(); usize::try_from(whole).map_err(io::Error::other)?];
-    let taken: io::Result<Vec<Vec<(u64, [u8; 32])>>> = with_data(file, whole)?
+    let taken: io::Result<Vec<Numbered>> = with_data(file, whole)?
         .par_chunks(GROUP)
         .map(|group| {
             let piece = usize::try_from(PIECE).map_err(io::Error::other)?;
