@@ -7,7 +7,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
-use rustix::process::{Pid, Signal};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, waitid};
 
 /// Those that exist now. A set of paths stays sound whatever its holder was doing.
 static LIVE: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
@@ -88,13 +88,23 @@ fn remove(path: &Path) -> io::Result<()> {
     last
 }
 
-/// Kills this process's children. The kernel lists each until it is waited for, so none is a stranger.
+/// Kills this process's children and sees each end, so that none outlives this program. The kernel lists each until
+/// it is waited for, so none is a stranger.
 fn stop_children() {
+    let mut children = Vec::new();
     for task in fs::read_dir("/proc/self/task").into_iter().flatten().flatten() {
         let list = fs::read_to_string(task.path().join("children")).unwrap_or_default();
-        for pid in list.split_whitespace().filter_map(|word| Pid::from_raw(word.parse().ok()?)) {
-            // One that has just ended needs no signal.
-            let _ = rustix::process::kill_process(pid, Signal::KILL);
-        }
+        children
+            .extend(list.split_whitespace().filter_map(|word| Pid::from_raw(word.parse().ok()?)));
+    }
+    for pid in &children {
+        // One that has just ended needs no signal.
+        let _ = rustix::process::kill_process(*pid, Signal::KILL);
+    }
+    for pid in children {
+        // Left for the thread that started it, which may have taken it already.
+        let _ = rustix::io::retry_on_intr(|| {
+            waitid(WaitId::Pid(pid), WaitIdOptions::EXITED | WaitIdOptions::NOWAIT)
+        });
     }
 }
