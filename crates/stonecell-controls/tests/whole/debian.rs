@@ -100,6 +100,7 @@ fn fingerprint(tree: &Path) -> Vec<u8> {
 }
 
 #[test]
+#[ignore = "real packages or machines: `make real`"]
 fn the_catalogue_holds_on_debian_after_applying() {
     let tree = copy("applied");
     let selection = catalogue()
@@ -133,6 +134,7 @@ fn the_catalogue_holds_on_debian_after_applying() {
 }
 
 #[test]
+#[ignore = "real packages or machines: `make real`"]
 fn two_trees_become_the_same() {
     let selection = catalogue()
         .select(&context("stonecell", &["ssh"], &["qemu"], "bookworm"))
@@ -147,6 +149,7 @@ fn two_trees_become_the_same() {
 }
 
 #[test]
+#[ignore = "real packages or machines: `make real`"]
 fn broken_on_debian_the_verdict_turns() {
     let tree = copy("broken");
     let selection = catalogue()

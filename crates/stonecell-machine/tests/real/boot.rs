@@ -26,17 +26,20 @@ fn boots_from(bus: Bus) {
 }
 
 #[test]
+#[ignore = "real packages or machines: `make real`"]
 fn becomes_the_program_of_a_verity_root() {
     boots_from(Bus::Virtio);
 }
 
 #[test]
+#[ignore = "real packages or machines: `make real`"]
 fn finds_the_root_behind_a_scsi_host() {
     // Three drivers in a row, each named by a device that the one before made.
     boots_from(Bus::VirtioScsi);
 }
 
 #[test]
+#[ignore = "real packages or machines: `make real`"]
 fn one_flipped_bit_in_the_root_panics_the_kernel() {
     let directory = tempfile::tempdir().unwrap();
     let image = verity_disk(directory.path());
@@ -66,6 +69,7 @@ fn one_flipped_bit_in_the_root_panics_the_kernel() {
 }
 
 #[test]
+#[ignore = "real packages or machines: `make real`"]
 fn says_what_is_missing_and_panics() {
     let directory = tempfile::tempdir().unwrap();
     let other = directory.path().join("other.raw");
@@ -85,6 +89,7 @@ fn says_what_is_missing_and_panics() {
 }
 
 #[test]
+#[ignore = "real packages or machines: `make real`"]
 fn a_line_without_root_hash_is_refused() {
     let directory = tempfile::tempdir().unwrap();
     let spec = machine(Vec::new(), "stonecell.verity=panic");

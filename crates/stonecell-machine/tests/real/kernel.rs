@@ -8,6 +8,7 @@ use stonecell_kernel::{Tree, drivers, prune};
 use crate::support::{KERNEL, run, text};
 
 #[test]
+#[ignore = "real packages or machines: `make real`"]
 fn has_what_every_infrastructure_needs() {
     let version = Tree::find_version(&KERNEL.root).unwrap();
     let tree = Tree::read(&KERNEL.root, &version).unwrap();
@@ -30,6 +31,7 @@ fn has_what_every_infrastructure_needs() {
 }
 
 #[test]
+#[ignore = "real packages or machines: `make real`"]
 fn is_cut_down_to_what_is_allowed() {
     let directory = tempfile::tempdir().unwrap();
     let root = directory.path();

@@ -1,5 +1,5 @@
-//! Real kernels and firmware in QEMU. They need the archive (once) and minutes, so they are behind
-//! the feature `real`.
+//! Real kernels and firmware in QEMU. They need the archive (once) and minutes, so they are ignored
+//! unless asked for (`make real`).
 
 #[cfg(test)]
 mod boot;

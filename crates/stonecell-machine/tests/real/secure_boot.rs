@@ -58,6 +58,7 @@ fn start(directory: &Path, certificate: &Path, program: &Path) -> Machine {
 }
 
 #[test]
+#[ignore = "real packages or machines: `make real`"]
 fn what_our_key_signed_starts() {
     let directory = tempfile::tempdir().unwrap();
     let (key, certificate) = key(directory.path());
@@ -81,6 +82,7 @@ fn what_our_key_signed_starts() {
 }
 
 #[test]
+#[ignore = "real packages or machines: `make real`"]
 fn what_another_key_signed_does_not_start() {
     let directory = tempfile::tempdir().unwrap();
     let (_, certificate) = key(directory.path());
@@ -92,6 +94,7 @@ fn what_another_key_signed_does_not_start() {
 }
 
 #[test]
+#[ignore = "real packages or machines: `make real`"]
 fn what_nobody_signed_does_not_start() {
     let directory = tempfile::tempdir().unwrap();
     let (_, certificate) = key(directory.path());

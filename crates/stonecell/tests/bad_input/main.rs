@@ -1,6 +1,6 @@
 //! Everything that a user can get wrong or that can go wrong around them, by the program that they type: what it says,
-//! with which exit code it ends, and that nothing is left behind. No network; with the feature `real` also whole
-//! builds of real packages.
+//! with which exit code it ends, and that nothing is left behind. No network, but for the whole
+//! builds of real packages, which are ignored unless asked for (`make real`).
 #![expect(clippy::tests_outside_test_module, reason = "the whole file is one test program")]
 
 mod archive;
@@ -16,5 +16,4 @@ mod program;
 #[allow(dead_code, reason = "the tests of the packages use more of it")]
 mod server;
 mod signing;
-#[cfg(feature = "real")]
 mod whole;

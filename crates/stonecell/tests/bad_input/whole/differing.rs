@@ -4,6 +4,7 @@ use super::{locked, with_script};
 use crate::program::names;
 
 #[test]
+#[ignore = "real packages or machines: `make real`"]
 fn two_builds_of_one_lock_are_the_same() {
     let place = locked();
     let arguments = ["build", "DEFINITION", "--out", "OUT", "--check-reproducible"];
@@ -13,6 +14,7 @@ fn two_builds_of_one_lock_are_the_same() {
 }
 
 #[test]
+#[ignore = "real packages or machines: `make real`"]
 fn what_differs_is_named_down_to_the_line() {
     let script = "#!/bin/sh\nset -e\nmkdir -p /usr/share/extra\n\
                   printf 'constant\\nid %s\\n' \"$(cat /proc/sys/kernel/random/uuid)\" >/usr/share/extra/text\n\

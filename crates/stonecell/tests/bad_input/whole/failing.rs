@@ -3,6 +3,7 @@
 use super::with_script;
 
 #[test]
+#[ignore = "real packages or machines: `make real`"]
 fn the_output_of_a_script_that_fails_is_shown() {
     let (place, _archive) = with_script(
         "#!/bin/sh\necho step one\nprintf 'the disk \\033[31mis on fire\\n' >&2\nexit 7\n",

@@ -27,6 +27,7 @@ fn on_small(place: &Place, dir: &str, mib: u32, arguments: &[&str]) -> Ended {
 }
 
 #[test]
+#[ignore = "real packages or machines: `make real`"]
 fn an_output_directory_without_room_is_named_and_stays_empty() {
     let place = locked();
     let ended = on_small(&place, "out", 20, &["build", "DEFINITION", "--out", "OUT", "--quiet"]);
@@ -37,6 +38,7 @@ fn an_output_directory_without_room_is_named_and_stays_empty() {
 }
 
 #[test]
+#[ignore = "real packages or machines: `make real`"]
 fn a_work_directory_without_room_is_named_and_stays_empty() {
     let place = locked();
     let work = place.path("work");

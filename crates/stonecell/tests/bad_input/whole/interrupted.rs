@@ -7,6 +7,7 @@ use super::locked;
 use crate::interrupt::send;
 
 #[test]
+#[ignore = "real packages or machines: `make real`"]
 fn a_signal_in_any_phase_leaves_nothing_and_the_next_build_works() {
     let place = locked();
     for (phase, signal) in [
