@@ -4,49 +4,25 @@
 //! Minutes of software emulation, so ignored unless asked for (`make real`).
 #![cfg(test)]
 
+mod support;
+
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
-use std::time::Duration;
+use std::process::Command;
 
 use stonecell_image::read_disk;
 use stonecell_image::secure_boot;
 use stonecell_image::source::FilePart;
 use stonecell_machine::variables::{self, Keys};
-use stonecell_machine::{
-    Boot, Bus, Console, Disk, End, Firmware, Format, Machine, MachineSpec, Network, accelerator,
-};
+use stonecell_machine::{Boot, End, Firmware, Machine};
 
-/// Longest that a boot may take: a bound, not a promise.
-const PATIENCE: Duration = Duration::from_secs(600);
+use support::{PATIENCE, STONECELL, machine, section, succeed};
 
 struct Image {
     dir: tempfile::TempDir,
     raw: PathBuf,
     certificate: PathBuf,
-}
-
-fn stonecell(arguments: &[&str]) -> Output {
-    let init = std::env::var("STONECELL_INIT").unwrap_or_else(|_| {
-        concat!(
-            env!("CARGO_MANIFEST_DIR"),
-            "/../../target/x86_64-unknown-linux-gnu/init/stonecell-init"
-        )
-        .to_owned()
-    });
-    Command::new(env!("CARGO_BIN_EXE_stonecell"))
-        .args(arguments)
-        .env("STONECELL_INIT", init)
-        .output()
-        .unwrap()
-}
-
-fn succeed(arguments: &[&str]) -> String {
-    let output = stonecell(arguments);
-    let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{arguments:?}: {errors}");
-    String::from_utf8(output.stdout).unwrap()
 }
 
 /// Locks and builds the probe of a release in a directory of the moment.
@@ -55,8 +31,8 @@ fn build(release: &str) -> Image {
     let definition = format!("{}/tests/probe/debian-{release}.toml", env!("CARGO_MANIFEST_DIR"));
     let lock = dir.path().join("lock").display().to_string();
     let out = dir.path().join("out").display().to_string();
-    succeed(&["lock", &definition, "--output", &lock, "--quiet"]);
-    succeed(&["build", &definition, "--lock", &lock, "--out", &out, "--quiet"]);
+    succeed(STONECELL, &["lock", &definition, "--output", &lock, "--quiet"]);
+    succeed(STONECELL, &["build", &definition, "--lock", &lock, "--out", &out, "--quiet"]);
     let file =
         |extension: &str| dir.path().join("out").join(format!("probe-{release}-1.0.{extension}"));
     let (raw, certificate) = (file("raw"), file("crt"));
@@ -73,38 +49,7 @@ fn start(raw: &Path, certificate: &Path, dir: &Path) -> Machine {
         let keys = Keys { pk: &pem, kek: &[&pem], db: &[&pem] };
         std::fs::write(variables, variables::enrol(&empty, &keys).unwrap()).unwrap();
     }
-    let spec = MachineSpec {
-        boot,
-        disks: vec![Disk {
-            path: raw.to_owned(),
-            format: Format::Raw,
-            bus: Bus::Virtio,
-            snapshot: true,
-        }],
-        memory_mib: 1024,
-        cpus: 2,
-        accelerator: accelerator(),
-        network: Some(Network { ssh_port: None }),
-        console: Console::Captured,
-        oem_strings: Vec::new(),
-        reboot: false,
-    };
-    Machine::start(&spec, dir).unwrap()
-}
-
-/// The lines of one section of the probe's report.
-fn section<'a>(report: &'a str, name: &str) -> Vec<&'a str> {
-    let marker = format!("@@ {name}");
-    report
-        .lines()
-        .map(|line| line.trim_end_matches('\r'))
-        .skip_while(|line| *line != marker)
-        .skip(1)
-        .take_while(|line| !line.starts_with("@@ "))
-        .map(str::trim)
-        // The kernel shares the console.
-        .filter(|line| !line.is_empty() && !line.starts_with('['))
-        .collect()
+    Machine::start(&machine(boot, &[raw], None), dir).unwrap()
 }
 
 /// Boots and checks from inside what the README promises.
@@ -207,7 +152,7 @@ fn another_key_does_not_start_it(image: &Image) {
 
 fn verifies(image: &Image) {
     let out = image.raw.parent().unwrap().display().to_string();
-    let text = succeed(&["verify", &out, "--json", "--quiet"]);
+    let text = succeed(STONECELL, &["verify", &out, "--json", "--quiet"]);
     let report: serde_json::Value = serde_json::from_str(&text).unwrap();
     assert_eq!(report["ok"], true, "{text}");
 }

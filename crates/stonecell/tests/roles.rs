@@ -3,18 +3,16 @@
 //! Minutes of software emulation, so ignored unless asked for (`make real`).
 #![cfg(test)]
 
+mod support;
+
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
-use std::time::Duration;
+use std::process::Output;
 
-use stonecell_machine::{
-    Bus, Console, Disk, Firmware, Format, Machine, MachineSpec, Network, accelerator, free_port,
-};
+use stonecell_machine::{Firmware, Machine, free_port};
 
-/// Longest that a boot may take: a bound, not a promise.
-const PATIENCE: Duration = Duration::from_secs(600);
+use support::{PATIENCE, STONECELL, machine, run, succeed};
 
 /// A role's image, in a directory of the moment.
 struct Image {
@@ -32,22 +30,6 @@ struct Running {
 
 fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
-}
-
-fn run(program: &str, arguments: &[&str]) -> Output {
-    let init = std::env::var("STONECELL_INIT").unwrap_or_else(|_| {
-        let place = "target/x86_64-unknown-linux-gnu/init/stonecell-init";
-        repository().join(place).display().to_string()
-    });
-    let mut command = Command::new(program);
-    command.args(arguments).env("STONECELL_INIT", init).stdin(Stdio::null());
-    command.output().unwrap()
-}
-
-fn succeed(program: &str, arguments: &[&str]) {
-    let output = run(program, arguments);
-    let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{program} {arguments:?}: {errors}");
 }
 
 /// Builds the probe of a role, with a key of the moment for whoever may log in.
@@ -76,17 +58,15 @@ fn build(role: &str, release: &str) -> Image {
         text
     };
     filled("agent.sh", "");
-    let output = run("sha256sum", &[at("stemcells/agent.sh").to_str().unwrap()]);
-    let digest = String::from_utf8(output.stdout).unwrap();
+    let digest = succeed("sha256sum", &[at("stemcells/agent.sh").to_str().unwrap()]);
     let agent = digest.split_whitespace().next().unwrap();
     for name in ["common.toml", "probe.sh", &format!("{role}.sh"), &format!("{role}.toml")] {
         filled(name, agent);
     }
     let definition = at("stemcells").join(format!("{role}.toml")).display().to_string();
     let out = at("out").display().to_string();
-    let stonecell = env!("CARGO_BIN_EXE_stonecell");
-    succeed(stonecell, &["lock", &definition, "--quiet"]);
-    succeed(stonecell, &["build", &definition, "--out", &out, "--quiet"]);
+    succeed(STONECELL, &["lock", &definition, "--quiet"]);
+    succeed(STONECELL, &["build", &definition, "--out", &out, "--quiet"]);
     let raw = at("out").join(format!("role-{role}-1.0.raw"));
     Image { raw, key, dir }
 }
@@ -96,25 +76,10 @@ fn build(role: &str, release: &str) -> Image {
 fn start(image: &Image, ports: &[u16]) -> Running {
     let scratch = image.dir.path().join("scratch.raw");
     fs::File::create(&scratch).unwrap().set_len(1 << 30).unwrap();
-    let disk = |path: &Path| Disk {
-        path: path.to_owned(),
-        format: Format::Raw,
-        bus: Bus::Virtio,
-        snapshot: true,
-    };
     let port = free_port().unwrap();
     let firmware = Firmware::find(false).unwrap();
-    let spec = MachineSpec {
-        boot: firmware.boot(&image.dir.path().join("variables.fd")).unwrap(),
-        disks: vec![disk(&image.raw), disk(&scratch)],
-        memory_mib: 1024,
-        cpus: 2,
-        accelerator: accelerator(),
-        network: Some(Network { ssh_port: Some(port) }),
-        console: Console::Captured,
-        oem_strings: Vec::new(),
-        reboot: false,
-    };
+    let boot = firmware.boot(&image.dir.path().join("variables.fd")).unwrap();
+    let spec = machine(boot, &[&image.raw, &scratch], Some(port));
     let mut machine = Machine::start(&spec, image.dir.path()).unwrap();
     machine.wait_for("@@ end", PATIENCE).unwrap();
     let running = Running { report: machine.console(), machine, port };
@@ -128,16 +93,7 @@ fn start(image: &Image, ports: &[u16]) -> Running {
 impl Running {
     /// The lines of one section of the report.
     fn section(&self, name: &str) -> Vec<&str> {
-        let marker = format!("@@ {name}");
-        let lines = self.report.lines().map(|line| line.trim_end_matches('\r'));
-        lines
-            .skip_while(|line| *line != marker)
-            .skip(1)
-            .take_while(|line| !line.starts_with("@@ "))
-            .map(str::trim)
-            // The kernel shares the console.
-            .filter(|line| !line.is_empty() && !line.starts_with('['))
-            .collect()
+        support::section(&self.report, name)
     }
 
     /// TCP ports that listen on any address but the loopback's, sorted, once each.

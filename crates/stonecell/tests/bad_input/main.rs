@@ -5,6 +5,8 @@
 
 mod archive;
 mod definition;
+#[path = "../support/init.rs"]
+mod init;
 mod interrupt;
 #[path = "../../../stonecell-packages/tests/local_archive/keys.rs"]
 #[expect(dead_code, reason = "the tests of the packages use more of it")]

@@ -5,6 +5,8 @@ use std::process::{Command, Output, Stdio};
 
 use tempfile::TempDir;
 
+use crate::init::init;
+
 /// A place in which one user works.
 pub(crate) struct Place {
     pub(crate) dir: TempDir,
@@ -117,11 +119,4 @@ pub(crate) fn names(dir: &Path) -> Vec<String> {
         entries.map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned()).collect();
     names.sort();
     names
-}
-
-/// The first program of the machine, as `make init` builds it.
-pub(crate) fn init() -> PathBuf {
-    let built = "../../target/x86_64-unknown-linux-gnu/init/stonecell-init";
-    let default = || Path::new(env!("CARGO_MANIFEST_DIR")).join(built);
-    std::env::var_os("STONECELL_INIT").map_or_else(default, PathBuf::from)
 }

@@ -48,7 +48,7 @@ fn a_build_on_disk_without_root_leaves_nothing_of_its_ids() {
         std::fs::copy(from.deb(&package.sha256), copy).unwrap();
     }
     std::fs::copy(env!("CARGO_BIN_EXE_stonecell"), place.path("program")).unwrap();
-    std::fs::copy(crate::program::init(), place.path("init")).unwrap();
+    std::fs::copy(crate::init::init(), place.path("init")).unwrap();
     let owner = format!("{UID}:{UID}");
     let owned = Command::new("chown").args(["-R", "-h", &owner]).arg(place.dir.path()).status();
     assert!(owned.unwrap().success());
