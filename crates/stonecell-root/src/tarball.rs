@@ -280,33 +280,18 @@ fn skip(input: &mut impl Read, bytes: u64) -> io::Result<()> {
 }
 
 #[cfg(test)]
+#[expect(dead_code, reason = "the tests of whole packages use more of it")]
+#[path = "../tests/crafted/mod.rs"]
+mod crafted;
+
+#[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
+    use super::crafted::tarball;
     use super::*;
 
     const LIMITS: Limits = Limits { entries: 10, bytes: 1000 };
-
-    fn tarball(entries: &[(&str, tar::EntryType, &str, &[u8])]) -> Vec<u8> {
-        let mut out = Vec::new();
-        for (name, kind, link, data) in entries {
-            let mut header = tar::Header::new_gnu();
-            header.as_gnu_mut().unwrap().name[..name.len()].copy_from_slice(name.as_bytes());
-            header.as_gnu_mut().unwrap().linkname[..link.len()].copy_from_slice(link.as_bytes());
-            header.set_entry_type(*kind);
-            header.set_mode(0o644);
-            header.set_uid(0);
-            header.set_gid(0);
-            header.set_mtime(7);
-            header.set_size(data.len() as u64);
-            header.set_cksum();
-            out.extend(header.as_bytes());
-            out.extend(*data);
-            out.resize(out.len().next_multiple_of(512), 0);
-        }
-        out.extend([0; 1024]);
-        out
-    }
 
     fn paths(bytes: &[u8]) -> Result<Vec<String>, TarError> {
         let mut found = Vec::new();

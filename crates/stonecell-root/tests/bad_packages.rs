@@ -3,56 +3,24 @@
 
 #![expect(clippy::tests_outside_test_module, reason = "an integration test is one")]
 
+mod crafted;
+
 use std::error::Error;
-use std::io::Write;
 use std::path::Path;
 
 use sha2::Digest;
 use stonecell_definition::lock::LockedPackage;
 use stonecell_root::Store;
+use tar::EntryType;
+
+use crafted::{Member, ar, tarball};
 
 const CONTROL: &str =
     "Package: evil\nVersion: 1\nArchitecture: all\nMaintainer: x\nDescription: x\n";
 
-fn tarball(entries: &[(&str, tar::EntryType, &str, &[u8])]) -> Vec<u8> {
-    let mut out = Vec::new();
-    for (name, kind, link, data) in entries {
-        let mut header = tar::Header::new_gnu();
-        let gnu = header.as_gnu_mut().unwrap();
-        gnu.name[..name.len()].copy_from_slice(name.as_bytes());
-        gnu.linkname[..link.len()].copy_from_slice(link.as_bytes());
-        header.set_entry_type(*kind);
-        header.set_mode(0o644);
-        header.set_uid(0);
-        header.set_gid(0);
-        header.set_mtime(0);
-        header.set_size(data.len() as u64);
-        header.set_cksum();
-        out.extend(header.as_bytes());
-        out.extend(*data);
-        out.resize(out.len().next_multiple_of(512), 0);
-    }
-    out.extend([0; 1024]);
-    out
-}
-
-fn ar(members: &[(&str, &[u8])]) -> Vec<u8> {
-    let mut out = b"!<arch>\n".to_vec();
-    for (name, data) in members {
-        writeln!(out, "{name:<16}{:<12}{:<6}{:<6}{:<8}{:<10}`", 0, 0, 0, "100644", data.len())
-            .unwrap();
-        out.extend(*data);
-        if data.len() % 2 == 1 {
-            out.push(b'\n');
-        }
-    }
-    out
-}
-
-fn deb(control: &str, entries: &[(&str, tar::EntryType, &str, &[u8])]) -> Vec<u8> {
-    let control = tarball(&[("./control", tar::EntryType::Regular, "", control.as_bytes())]);
-    let data = zstd::bulk::compress(&tarball(entries), 3).unwrap();
-    ar(&[("debian-binary", b"2.0\n"), ("control.tar", &control), ("data.tar.zst", &data)])
+fn deb(control: &str, members: &[Member<'_>]) -> Vec<u8> {
+    let data = zstd::bulk::compress(&tarball(members), 3).unwrap();
+    crafted::deb(control, "data.tar.zst", &data)
 }
 
 fn lock(bytes: &[u8]) -> LockedPackage {
@@ -101,18 +69,18 @@ fn refused(bytes: &[u8], lock: &LockedPackage) -> String {
 #[test]
 fn names_outside_the_root_are_refused_with_the_name() {
     for name in ["/etc/cron.d/x", "../../etc/cron.d/x", "./usr/../../x"] {
-        let bytes = deb(CONTROL, &[(name, tar::EntryType::Regular, "", b"x")]);
+        let bytes = deb(CONTROL, &[(name, EntryType::Regular, "", b"x")]);
         let text = refused(&bytes, &lock(&bytes));
         assert!(text.contains(name) && text.contains("evil.deb"), "{text}");
     }
-    let bytes = deb(CONTROL, &[("./x", tar::EntryType::Link, "/etc/shadow", b"")]);
+    let bytes = deb(CONTROL, &[("./x", EntryType::Link, "/etc/shadow", b"")]);
     assert!(refused(&bytes, &lock(&bytes)).contains("/etc/shadow"));
 }
 
 #[test]
 fn a_bomb_is_refused_before_it_is_unpacked() {
     let zeros = vec![0; 200 << 20];
-    let bytes = deb(CONTROL, &[("./zeros", tar::EntryType::Regular, "", &zeros)]);
+    let bytes = deb(CONTROL, &[("./zeros", EntryType::Regular, "", &zeros)]);
     assert!(bytes.len() < 100_000);
     let text = refused(&bytes, &lock(&bytes));
     assert!(text.contains("exhaust the machine"), "{text}");
@@ -120,7 +88,7 @@ fn a_bomb_is_refused_before_it_is_unpacked() {
 
 #[test]
 fn a_truncated_file_is_refused_at_every_length() {
-    let whole = deb(CONTROL, &[("./x", tar::EntryType::Regular, "", b"content")]);
+    let whole = deb(CONTROL, &[("./x", EntryType::Regular, "", b"content")]);
     for length in (0..whole.len()).step_by(7) {
         let bytes = &whole[..length];
         refused(bytes, &lock(bytes));
@@ -129,7 +97,7 @@ fn a_truncated_file_is_refused_at_every_length() {
 
 #[test]
 fn a_file_that_is_not_what_the_lock_pins_is_refused() {
-    let bytes = deb(CONTROL, &[("./x", tar::EntryType::Regular, "", b"content")]);
+    let bytes = deb(CONTROL, &[("./x", EntryType::Regular, "", b"content")]);
     let mut other = bytes.clone();
     *other.last_mut().unwrap() ^= 1;
     let text = refused(&other, &lock(&bytes));
@@ -163,7 +131,7 @@ fn unknown_compression_and_missing_members_are_refused() {
 #[test]
 fn a_damaged_stored_form_is_made_again() {
     let dir = tempfile::tempdir().unwrap();
-    let bytes = deb(CONTROL, &[("./x", tar::EntryType::Regular, "", b"content")]);
+    let bytes = deb(CONTROL, &[("./x", EntryType::Regular, "", b"content")]);
     let path = dir.path().join("good.deb");
     std::fs::write(&path, &bytes).unwrap();
     let store = Store::open(dir.path()).unwrap();

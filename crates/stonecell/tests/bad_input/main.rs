@@ -4,6 +4,8 @@
 #![expect(clippy::tests_outside_test_module, reason = "the whole file is one test program")]
 
 mod archive;
+#[path = "../../../stonecell-root/tests/crafted/mod.rs"]
+mod crafted;
 mod definition;
 #[path = "../support/init.rs"]
 mod init;
