@@ -1,11 +1,12 @@
-//! Copying into the disk without copying zeros.
+//! Holes of files: where they are, and copying into the disk without them.
 //!
-//! Holes of the source are skipped (`SEEK_DATA`, `SEEK_HOLE`), and so are blocks that hold only zeros
+//! [`next_data`] skips them (`SEEK_DATA`, `SEEK_HOLE`). A copy also leaves out blocks that hold only zeros
 //! (a fresh ext4 journal is 16 MiB of them); the rest goes through a buffer. The target range must read as
 //! zeros before (a freshly truncated file does).
 
 use std::fs::File;
 use std::io;
+use std::ops::Range;
 use std::os::unix::fs::FileExt;
 
 use rustix::fs::SeekFrom;
@@ -23,17 +24,17 @@ pub fn copy_into(source: &File, target: &File, offset: u64) -> io::Result<u64> {
     let mut written = 0;
     let mut buffer = vec![0; BUFFER];
     let mut position = 0;
-    while let Some((start, end)) = next_data(source, position, size)? {
-        let mut at = start;
-        while at < end {
-            let length = (end - at).min(BUFFER as u64);
+    while let Some(data) = next_data(source, position..size)? {
+        let mut at = data.start;
+        while at < data.end {
+            let length = (data.end - at).min(BUFFER as u64);
             let chunk = usize::try_from(length).ok().and_then(|n| buffer.get_mut(..n));
             let chunk = chunk.ok_or_else(|| io::Error::other("copy buffer too small"))?;
             source.read_exact_at(chunk, at)?;
             written += write_nonzero(chunk, target, offset + at)?;
             at += length;
         }
-        position = end;
+        position = data.end;
     }
     Ok(written)
 }
@@ -68,18 +69,23 @@ fn is_zero(block: &[u8]) -> bool {
     wide.iter().all(|chunk| *chunk == [0; 32]) && tail.iter().all(|&byte| byte == 0)
 }
 
-/// The next range of `file` at or after `from` that is not a hole.
-fn next_data(file: &File, from: u64, size: u64) -> io::Result<Option<(u64, u64)>> {
-    if from >= size {
+/// The first range in `within` that is not a hole of `file`; `None` when there is nothing but holes. Moves the file's
+/// own position.
+///
+/// # Errors
+/// When the file system cannot tell, or the file shrinks meanwhile.
+pub fn next_data(file: &File, within: Range<u64>) -> io::Result<Option<Range<u64>>> {
+    if within.is_empty() {
         return Ok(None);
     }
-    let start = match seek(file, SeekFrom::Data(from)) {
-        Ok(start) => start,
-        Err(Errno::NXIO) => return Ok(None),
+    let start = match seek(file, SeekFrom::Data(within.start)) {
+        Ok(start) if start < within.end => start,
+        // Nothing but a hole up to the end of the file.
+        Ok(_) | Err(Errno::NXIO) => return Ok(None),
         Err(errno) => return Err(errno.into()),
     };
-    let end = seek(file, SeekFrom::Hole(start))?.min(size);
-    Ok(Some((start, end)))
+    let end = seek(file, SeekFrom::Hole(start))?.min(within.end);
+    Ok(Some(start..end))
 }
 
 #[cfg(test)]
@@ -103,6 +109,22 @@ mod tests {
         let mut seen = [0; 10];
         target.read_exact_at(&mut seen, 6 << 20).unwrap();
         assert_eq!(seen, [7; 10]);
+    }
+
+    #[test]
+    fn ranges_of_data_lie_within_what_is_asked_for() {
+        let file = tempfile::tempfile().unwrap();
+        file.set_len(4 << 20).unwrap();
+        file.write_all_at(&[7; 8192], 1 << 20).unwrap();
+        file.write_all_at(&[7; 4096], 3 << 20).unwrap();
+        let next = |within| next_data(&file, within).unwrap();
+        assert_eq!(next(0..4 << 20), Some(1 << 20..(1 << 20) + 8192));
+        assert_eq!(next(0..(1 << 20) + 10), Some(1 << 20..(1 << 20) + 10));
+        assert_eq!(next((1 << 20) + 5..4 << 20), Some((1 << 20) + 5..(1 << 20) + 8192));
+        assert_eq!(next((1 << 20) + 8192..3 << 20), None);
+        assert_eq!(next((3 << 20) + 4096..4 << 20), None);
+        assert_eq!(next(5 << 20..6 << 20), None);
+        assert_eq!(next(7..7), None);
     }
 
     proptest! {

@@ -15,9 +15,9 @@ use std::path::Path;
 
 use rayon::prelude::*;
 use ring::digest::{SHA256, digest};
-use rustix::fs::SeekFrom;
 use serde::Serialize;
 use stonecell_image::lanes;
+use stonecell_image::sparse::next_data;
 
 use crate::signature;
 
@@ -114,17 +114,9 @@ pub fn pieces(file: &File) -> io::Result<String> {
 fn with_data(file: &File, whole: u64) -> io::Result<Vec<u64>> {
     let mut found = Vec::new();
     let mut number = 0;
-    while number < whole {
-        let data = match rustix::fs::seek(file, SeekFrom::Data(number * PIECE)) {
-            Ok(data) => data / PIECE,
-            // Nothing but a hole up to the end of the file.
-            Err(rustix::io::Errno::NXIO) => break,
-            Err(error) => return Err(error.into()),
-        };
-        if data < whole {
-            found.push(data);
-        }
-        number = data + 1;
+    while let Some(data) = next_data(file, number * PIECE..whole * PIECE)? {
+        number = data.end.div_ceil(PIECE);
+        found.extend(data.start / PIECE..number);
     }
     Ok(found)
 }

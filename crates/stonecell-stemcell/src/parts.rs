@@ -9,7 +9,7 @@ use std::io;
 use std::os::unix::fs::FileExt;
 
 use ring::digest::{Context, SHA256};
-use rustix::fs::SeekFrom;
+use stonecell_image::sparse::next_data;
 use stonecell_image::{DiskView, lanes};
 
 /// Unit in which zeros are left out.
@@ -47,32 +47,25 @@ fn zero_free(disk: &File, start: u64, end: u64, digest: &mut Context) -> io::Res
     let mut batch: Vec<u8> = Vec::with_capacity(block * BATCH);
     let mut numbers: Vec<u64> = Vec::with_capacity(BATCH);
     let mut number = 0;
-    while let Some(at) = start.checked_add(number * BLOCK).filter(|at| *at < end) {
-        let data = match rustix::fs::seek(disk, SeekFrom::Data(at)) {
-            Ok(data) => data,
-            // Nothing but a hole up to the end of the file.
-            Err(rustix::io::Errno::NXIO) => break,
-            Err(error) => return Err(error.into()),
-        };
-        let here = data.saturating_sub(start) / BLOCK;
-        if here > number {
-            number = here;
-            continue;
+    while let Some(data) = next_data(disk, start.saturating_add(number * BLOCK)..end)? {
+        let after = (data.end - start).div_ceil(BLOCK);
+        for block in (data.start - start) / BLOCK..after {
+            let at = start + block * BLOCK;
+            let before = batch.len();
+            let length = usize::try_from((end - at).min(BLOCK)).unwrap_or(0);
+            batch.resize(before + length, 0);
+            let bytes = batch.get_mut(before..).unwrap_or_default();
+            disk.read_exact_at(bytes, at)?;
+            if Some(&*bytes) == zeros.get(..length) {
+                batch.truncate(before);
+            } else {
+                numbers.push(block);
+            }
+            if numbers.len() == BATCH {
+                add(digest, &mut numbers, &mut batch);
+            }
         }
-        let before = batch.len();
-        let length = usize::try_from((end - at).min(BLOCK)).unwrap_or(0);
-        batch.resize(before + length, 0);
-        let bytes = batch.get_mut(before..).unwrap_or_default();
-        disk.read_exact_at(bytes, at)?;
-        if Some(&*bytes) == zeros.get(..length) {
-            batch.truncate(before);
-        } else {
-            numbers.push(number);
-        }
-        if numbers.len() == BATCH {
-            add(digest, &mut numbers, &mut batch);
-        }
-        number += 1;
+        number = after;
     }
     add(digest, &mut numbers, &mut batch);
     Ok(())

@@ -16,6 +16,7 @@ use rustix::fs::SeekFrom;
 use serde_json::Value;
 use stonecell_image::read_disk;
 use stonecell_image::source::FilePart;
+use stonecell_image::sparse::next_data;
 use tar::{Builder, EntryType, Header};
 use thiserror::Error;
 
@@ -246,28 +247,18 @@ fn append_sparse<W: Write>(
     let gzip = tar.get_mut();
     gzip.write_all(header.as_bytes())?;
     let mut at = 0;
-    while at < size {
-        let data = match rustix::fs::seek(file, SeekFrom::Data(at)) {
-            Ok(data) => data.min(size),
-            // Nothing but a hole up to the end of the file.
-            Err(rustix::io::Errno::NXIO) => size,
-            Err(error) => return Err(error.into()),
-        };
-        gzip.write_zeros(data.saturating_sub(at))?;
-        let hole = match rustix::fs::seek(file, SeekFrom::Hole(data)) {
-            Ok(hole) => hole.min(size),
-            Err(rustix::io::Errno::NXIO) => size,
-            Err(error) => return Err(error.into()),
-        };
-        rustix::fs::seek(file, SeekFrom::Start(data))?;
-        let mut source = BufReader::with_capacity(1 << 20, file.take(hole - data));
-        if io::copy(&mut source, gzip)? != hole - data {
+    while let Some(data) = next_data(file, at..size)? {
+        gzip.write_zeros(data.start - at)?;
+        rustix::fs::seek(file, SeekFrom::Start(data.start))?;
+        let length = data.end - data.start;
+        let mut source = BufReader::with_capacity(1 << 20, file.take(length));
+        if io::copy(&mut source, gzip)? != length {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
-        at = hole;
+        at = data.end;
     }
-    // Members fill whole records of 512 bytes.
-    gzip.write_zeros(size.next_multiple_of(512) - size)
+    // The last hole, and then: members fill whole records of 512 bytes.
+    gzip.write_zeros(size.next_multiple_of(512) - at)
 }
 
 fn open(path: &Path) -> Result<File, WrapError> {
