@@ -21,6 +21,7 @@ use stonecell_stemcell::{provenance, signature};
 use uuid::Uuid;
 
 use crate::BuildError;
+use crate::formats;
 use crate::inner::{iaas, io_at, make_directory};
 use crate::plan::Plan;
 use crate::progress::Progress;
@@ -282,17 +283,9 @@ fn wrap_variant(
     }
     if loose {
         let mut disks = Vec::new();
-        for format in &plan.formats {
-            let (format, extension) = match format.as_str() {
-                "raw" => (DiskFormat::Raw, "raw"),
-                "qcow2" => (DiskFormat::Qcow2, "qcow2"),
-                "vhd" => (DiskFormat::VhdFixed, "vhd"),
-                "vmdk" => (DiskFormat::VmdkStream, "vmdk"),
-                other => return Err(BuildError::Request(format!("unknown disk format {other}"))),
-            };
-            let from = in_format(format)?;
-            let to =
-                plan.done.join(format!("{}-{}.{extension}", definition.name, definition.version));
+        for name in &plan.formats {
+            let from = in_format(formats::of_name(name)?)?;
+            let to = plan.done.join(format!("{}-{}.{name}", definition.name, definition.version));
             // A second name for the same file: nothing is copied.
             fs::hard_link(&from, &to).map_err(io_at("write", &to))?;
             disks.push(to);

@@ -9,6 +9,7 @@ pub mod archive;
 pub mod customise;
 pub mod etc;
 pub mod firewall;
+mod formats;
 pub mod fstab;
 mod image;
 pub mod inner;

@@ -16,7 +16,7 @@ use crate::plan::Plan;
 use crate::progress::{Event, Progress};
 use crate::project::{self, Project};
 use crate::staging::{Made, Staging};
-use crate::{BuildError, archive, reproducible, results};
+use crate::{BuildError, archive, formats, reproducible, results};
 
 /// A tmpfs is used for the tree when this much memory (bytes) is available; a large root takes 2 GiB.
 const MEMORY_FOR_TMPFS: u64 = 4 << 30;
@@ -77,8 +77,10 @@ pub fn build(
     let (lock, _) = project.read_lock(&lock_path)?;
     let asked_iaas =
         chosen(&request.iaas, project.definition.output.iaas.iter().map(|iaas| iaas.name()));
-    let asked_formats =
-        chosen(&request.formats, project.definition.output.formats.iter().map(format_name));
+    let asked_formats = chosen(
+        &request.formats,
+        project.definition.output.formats.iter().map(|format| format.name()),
+    );
     known(&asked_iaas, &asked_formats)?;
     for name in project::light_left_out(&project.definition) {
         let text = format!("no light stemcell for {name}: --iaas leaves that infrastructure out");
@@ -176,11 +178,7 @@ fn known(iaas: &[String], formats: &[String]) -> Result<(), BuildError> {
         crate::inner::iaas(name)?;
     }
     for name in formats {
-        if !["raw", "qcow2", "vhd", "vmdk"].contains(&name.as_str()) {
-            return Err(BuildError::Request(format!(
-                "disk format {name} cannot be written: expected raw, qcow2, vhd or vmdk"
-            )));
-        }
+        formats::of_name(name)?;
     }
     Ok(())
 }
@@ -234,17 +232,6 @@ fn absolute(path: &Path) -> Result<PathBuf, BuildError> {
 
 fn chosen<'a>(asked: &[String], defined: impl Iterator<Item = &'a str>) -> Vec<String> {
     if asked.is_empty() { defined.map(str::to_owned).collect() } else { asked.to_vec() }
-}
-
-fn format_name(format: &stonecell_definition::definition::DiskFormat) -> &'static str {
-    use stonecell_definition::definition::DiskFormat;
-    match format {
-        DiskFormat::Raw => "raw",
-        DiskFormat::Qcow2 => "qcow2",
-        DiskFormat::Vhd => "vhd",
-        DiskFormat::Vhdx => "vhdx",
-        DiskFormat::Vmdk => "vmdk",
-    }
 }
 
 /// `MemAvailable` of /proc/meminfo in bytes; 0 when it cannot be read.

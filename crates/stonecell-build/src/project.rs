@@ -230,13 +230,20 @@ fn sudo_without_password(definition: &Definition) -> Option<OptOut> {
     const ASKS: &str = "SC-SUDO-004";
     let users: Vec<&str> =
         definition.users.iter().filter(|user| user.sudo).map(|user| user.name.as_str()).collect();
-    let declined = definition.controls.opt_outs.iter().any(|out| out.control == ASKS);
-    (!users.is_empty() && !declined).then(|| OptOut {
-        control: ASKS.to_owned(),
-        reason: format!(
-            "the definition lets {} use sudo, and nobody has a password",
-            users.join(", ")
-        ),
+    if users.is_empty() {
+        return None;
+    }
+    let users = users.join(", ");
+    let reason = format!("the definition lets {users} use sudo, and nobody has a password");
+    left_out_for(definition, ASKS, reason)
+}
+
+/// A control that the program itself leaves out, unless the definition did already.
+fn left_out_for(definition: &Definition, control: &str, reason: String) -> Option<OptOut> {
+    let declined = definition.controls.opt_outs.iter().any(|out| out.control == control);
+    (!declined).then(|| OptOut {
+        control: control.to_owned(),
+        reason,
         owner: "stonecell".to_owned(),
         expires: Date::MAX,
     })
@@ -263,21 +270,15 @@ fn needed_modules(definition: &Definition, catalogue: &Catalogue) -> Vec<OptOut>
             needed.entry(module).or_default().push(iaas.name());
         }
     }
-    let declined = |id: &str| definition.controls.opt_outs.iter().any(|out| out.control == id);
     catalogue
         .controls()
-        .filter(|control| !declined(&control.id))
         .filter_map(|control| {
             let users = control.wants.iter().find_map(|want| match want {
                 Want::Module(want) => needed.get(want.name.as_str()),
                 _ => None,
             })?;
-            Some(OptOut {
-                control: control.id.clone(),
-                reason: format!("configuration drives of {} need the module", users.join(", ")),
-                owner: "stonecell".to_owned(),
-                expires: Date::MAX,
-            })
+            let reason = format!("configuration drives of {} need the module", users.join(", "));
+            left_out_for(definition, &control.id, reason)
         })
         .collect()
 }

@@ -10,10 +10,9 @@ use stonecell_stemcell::diff::{explain, place};
 use stonecell_stemcell::open::read_up_to;
 
 use crate::BuildError;
+use crate::formats;
 use crate::inner::io_at;
 
-/// Endings of outputs that can be looked into.
-const OPENED: [&str; 5] = [".raw", ".qcow2", ".vhd", ".vmdk", ".tgz"];
 /// Most differences inside of one output that are told; the rest is counted.
 const TOLD: usize = 60;
 /// Bytes of the largest output that is compared as a text: provenance, signatures, keys.
@@ -47,7 +46,7 @@ pub fn compare(
     for name in a.intersection(&b) {
         let (x, y) = (first.join(name), second.join(name));
         let Some(what) = difference(&x, &y, cancel)? else { continue };
-        if !OPENED.iter().any(|ending| name.ends_with(ending)) {
+        if !can_be_opened(name) {
             found.push(format!("{name}: {}", small(&x, &y)?.unwrap_or(what)));
             continue;
         }
@@ -67,6 +66,11 @@ pub fn compare(
         told.insert(inside, name);
     }
     Ok(found)
+}
+
+/// Is this an output that can be looked into: a disk or a stemcell?
+fn can_be_opened(name: &str) -> bool {
+    name.rsplit_once('.').is_some_and(|(_, ending)| ending == "tgz" || formats::is_ending(ending))
 }
 
 /// Where two small files differ, by line if they are texts; `None` for large ones.

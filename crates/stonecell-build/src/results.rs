@@ -11,6 +11,7 @@ use stonecell_definition::iaas::Iaas;
 use stonecell_definition::manifest;
 
 use crate::BuildError;
+use crate::formats;
 use crate::inner::{iaas, io_at};
 
 /// Names of everything that a build for these infrastructures and formats writes.
@@ -73,11 +74,10 @@ pub(crate) fn no_foreign(
 fn belongs(name: &str, definition: &Definition) -> bool {
     let output = name.strip_suffix(".sig").unwrap_or(name);
     let base = format!("{}-{}.", definition.name, definition.version);
-    let disk = ["raw", "qcow2", "vhd", "vmdk"];
     let stemcell = |iaas: Iaas| {
         [false, true].iter().any(|light| manifest::file_name(definition, iaas, *light) == output)
     };
-    output.strip_prefix(&base).is_some_and(|ending| disk.contains(&ending))
+    output.strip_prefix(&base).is_some_and(formats::is_ending)
         || Iaas::ALL.into_iter().any(stemcell)
 }
 

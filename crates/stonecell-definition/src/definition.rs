@@ -487,6 +487,19 @@ pub enum DiskFormat {
     Vmdk,
 }
 
+impl DiskFormat {
+    /// Lower-case name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Raw => "raw",
+            Self::Qcow2 => "qcow2",
+            Self::Vhd => "vhd",
+            Self::Vhdx => "vhdx",
+            Self::Vmdk => "vmdk",
+        }
+    }
+}
+
 /// A stemcell that refers to an image which is already in a cloud.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Light {
