@@ -6,7 +6,7 @@ use std::io::BufReader;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use stonecell_stemcell::diff::{explain, place};
+use stonecell_stemcell::diff::{Differing, explain, place};
 use stonecell_stemcell::open::read_up_to;
 
 use crate::BuildError;
@@ -96,7 +96,7 @@ fn difference(
     };
     let (mut a, mut b) = (open(first)?, open(second)?);
     let (mut left, mut right) = (vec![0; 1 << 20], vec![0; 1 << 20]);
-    let (mut offset, mut start, mut count) = (0_u64, None, 0_u64);
+    let (mut offset, mut differing) = (0, Differing::default());
     loop {
         if cancel.load(Ordering::SeqCst) {
             return Err(BuildError::Interrupted);
@@ -104,18 +104,14 @@ fn difference(
         let x = read_up_to(&mut a, &mut left).map_err(io_at("read", first))?;
         let y = read_up_to(&mut b, &mut right).map_err(io_at("read", second))?;
         let (x, y) = (left.get(..x).unwrap_or_default(), right.get(..y).unwrap_or_default());
-        if x != y {
-            let same = x.iter().zip(y).take_while(|(x, y)| x == y).count();
-            start.get_or_insert(offset + same as u64);
-            count += x.iter().zip(y).filter(|(x, y)| x != y).count() as u64;
-            count += x.len().abs_diff(y.len()) as u64;
-        }
+        differing.add(offset, x, y);
         if x.is_empty() && y.is_empty() {
             break;
         }
         offset += x.len().max(y.len()) as u64;
     }
-    Ok(start.map(|start| format!("{count} bytes differ, the first at {start}")))
+    let Differing { first, count } = differing;
+    Ok(first.map(|first| format!("{count} bytes differ, the first at {first}")))
 }
 
 #[cfg(test)]

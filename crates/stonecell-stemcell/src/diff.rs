@@ -1,10 +1,11 @@
 //! What differs between two stemcells or disks: packages, controls, command line, kernel, files, sizes.
 
+mod count;
 mod explain;
 mod text;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use ring::digest::{Context, SHA256};
@@ -22,6 +23,7 @@ use crate::progress::{Event, Progress};
 use crate::scratch::Scratch;
 use crate::tree::Kind;
 
+pub use count::Differing;
 pub use explain::{explain, place};
 pub use text::text;
 
@@ -235,28 +237,20 @@ impl Summary {
 
     fn files(&mut self, content: &Content) -> Result<(), FilesError> {
         let mut status = None;
+        let mut buffer = vec![0; 1 << 16];
         files::walk::<FilesError>(content, &mut |item, data| {
             let path = String::from_utf8_lossy(&item.path).into_owned();
-            let mut bytes = Vec::new();
             let keep = path == packages::STATUS;
-            let mut digest = Context::new(&SHA256);
-            let mut buffer = vec![0; 1 << 16];
-            if matches!(item.what, What::Own(Kind::File { .. })) {
-                loop {
-                    let read = data.read(&mut buffer).map_err(FilesError::Tar)?;
-                    let Some(part) = buffer.get(..read).filter(|part| !part.is_empty()) else {
-                        break;
-                    };
-                    digest.update(part);
-                    if keep {
-                        bytes.extend_from_slice(part);
-                    }
+            let mut bytes = Vec::new();
+            let state = state(item, data, &mut buffer, |part| {
+                if keep {
+                    bytes.extend_from_slice(part);
                 }
-            }
+            })?;
             if keep {
                 status = Some(bytes);
             }
-            self.files.insert(path, state(item, digest));
+            self.files.insert(path, state);
             Ok(())
         })?;
         if let Some(status) = status {
@@ -266,7 +260,26 @@ impl Summary {
     }
 }
 
-fn state(item: &Item, digest: Context) -> FileState {
+/// What is compared of a file, with the digest of its `data`, which are read through `buffer` and shown to `see`.
+fn state(
+    item: &Item,
+    data: &mut dyn Read,
+    buffer: &mut [u8],
+    mut see: impl FnMut(&[u8]),
+) -> Result<FileState, FilesError> {
+    let mut digest = Context::new(&SHA256);
+    if matches!(item.what, What::Own(Kind::File { .. })) {
+        loop {
+            let read = data.read(buffer).map_err(FilesError::Tar)?;
+            match buffer.get(..read) {
+                None | Some([]) => break,
+                Some(part) => {
+                    digest.update(part);
+                    see(part);
+                }
+            }
+        }
+    }
     let lossy = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     let (kind, size, sha256) = match &item.what {
         What::Own(Kind::File { size }) => ("file".to_owned(), *size, hex::encode(digest.finish())),
@@ -283,7 +296,7 @@ fn state(item: &Item, digest: Context) -> FileState {
         What::Own(Kind::Fifo) => ("fifo".to_owned(), 0, String::new()),
         What::Same { first } => (format!("same as {}", lossy(first)), 0, String::new()),
     };
-    FileState {
+    Ok(FileState {
         kind,
         mode: format!("{:04o}", item.mode),
         owner: format!("{}:{}", item.uid, item.gid),
@@ -294,7 +307,7 @@ fn state(item: &Item, digest: Context) -> FileState {
             .iter()
             .map(|(name, value)| (lossy(name), hex::encode(value)))
             .collect(),
-    }
+    })
 }
 
 fn compare(old: &Summary, new: &Summary) -> Difference {

@@ -7,18 +7,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use ring::digest::{Context, SHA256};
 use stonecell_image::disk::Partition;
 use stonecell_image::source::Source;
 use stonecell_image::uki::read_uki;
 
-use super::{DiffError, FileState, state};
+use super::{DiffError, Differing, FileState, state};
 use crate::disk::{Disk, DiskError};
-use crate::files::{self, FilesError, What};
+use crate::files::{self, FilesError};
 use crate::open::{Content, Opened};
 use crate::printable::printable;
 use crate::scratch::Scratch;
-use crate::tree::Kind;
 
 /// Most bytes of one file that are compared; what differs only later is called so.
 const KEPT: u64 = 16 << 20;
@@ -112,18 +110,8 @@ impl Side {
         let mut found = Files::new();
         let mut buffer = vec![0; 1 << 16];
         files::walk::<FilesError>(&self.opened.content, &mut |item, data| {
-            let mut digest = Context::new(&SHA256);
-            if matches!(item.what, What::Own(Kind::File { .. })) {
-                loop {
-                    let read = data.read(&mut buffer).map_err(FilesError::Tar)?;
-                    match buffer.get(..read) {
-                        None | Some([]) => break,
-                        Some(part) => digest.update(part),
-                    }
-                }
-            }
             let path = String::from_utf8_lossy(&item.path).into_owned();
-            found.insert(path, (state(item, digest), item.time));
+            found.insert(path, (state(item, data, &mut buffer, |_| {})?, item.time));
             Ok(())
         })
         .map_err(|source| self.files_error(source))?;
@@ -235,24 +223,20 @@ fn of_partitions(a: &Disk, b: &Disk, told: &mut Vec<String>) -> Result<(), DiskE
     }
     for partition in &x.partitions {
         let Some(other) = y.by_label(&partition.label) else { continue };
-        if let Some((start, count)) = bytes(a, partition, b, other)? {
+        let Differing { first, count } = bytes(a, partition, b, other)?;
+        if let Some(first) = first {
             let label = printable(&partition.label);
-            told.push(format!("partition {label}: {count} bytes, the first at {start} in it"));
+            told.push(format!("partition {label}: {count} bytes, the first at {first} in it"));
         }
     }
     Ok(())
 }
 
-/// First place and number of bytes that differ in two partitions.
-fn bytes(
-    a: &Disk,
-    x: &Partition,
-    b: &Disk,
-    y: &Partition,
-) -> Result<Option<(u64, u64)>, DiskError> {
+/// What differs of the bytes of two partitions.
+fn bytes(a: &Disk, x: &Partition, b: &Disk, y: &Partition) -> Result<Differing, DiskError> {
     let (a, b) = (a.part(x)?, b.part(y)?);
     let (size, mut offset) = (x.bytes.min(y.bytes), 0);
-    let (mut start, mut count) = (None, x.bytes.abs_diff(y.bytes));
+    let mut differing = Differing::default();
     let (mut left, mut right) = (vec![0; CHUNK], vec![0; CHUNK]);
     let failed = |source| DiskError::Io { path: PathBuf::from(&x.label), source };
     while offset < size {
@@ -261,14 +245,11 @@ fn bytes(
         right.truncate(length);
         a.read_at(&mut left, offset).map_err(failed)?;
         b.read_at(&mut right, offset).map_err(failed)?;
-        if left != right {
-            let same = left.iter().zip(&right).take_while(|(x, y)| x == y).count();
-            start.get_or_insert(offset + same as u64);
-            count += left.iter().zip(&right).filter(|(x, y)| x != y).count() as u64;
-        }
+        differing.add(offset, &left, &right);
         offset += length as u64;
     }
-    Ok((count > 0).then(|| (start.unwrap_or(size), count)))
+    differing.add_missing(size, x.bytes.abs_diff(y.bytes));
+    Ok(differing)
 }
 
 fn of_members(
