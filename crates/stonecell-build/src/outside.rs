@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use jiff::civil::Date;
 use serde::Serialize;
 use stonecell_controls::LeftOut;
+use stonecell_definition::with_causes;
 use stonecell_root::sandbox::{self, Inner, SandboxError};
 
 use crate::inner::io_at;
@@ -117,7 +118,7 @@ pub fn build(
     for staging in stagings {
         if let Err(error) = staging.remove() {
             // The build's own end is what counts; this one is told beside it.
-            progress.event(&Event::Note { text: with_cause(&error) });
+            progress.event(&Event::Note { text: with_causes(&error) });
         }
     }
     Ok(Built {
@@ -159,17 +160,6 @@ fn build_into(
         return Err(BuildError::Interrupted);
     }
     results::put(&done, out)
-}
-
-/// An error with its causes, on one line.
-fn with_cause(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(&format!(": {cause}"));
-        source = cause.source();
-    }
-    text
 }
 
 /// Refuses names that the inside could not serve, before anything is fetched.

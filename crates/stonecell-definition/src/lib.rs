@@ -4,6 +4,7 @@
 //! Nothing here reads a clock, a network or (but for [`Disk`]) a file: callers hand in the text and
 //! today's date, and get data or errors that name file, line, column and remedy.
 
+mod causes;
 pub mod compose;
 pub mod definition;
 pub mod error;
@@ -16,6 +17,7 @@ pub mod release;
 pub mod schema;
 pub mod size;
 
+pub use causes::{causes, with_causes};
 pub use compose::{Disk, Files, load};
 pub use definition::Definition;
 pub use error::{DefinitionError, DefinitionErrors, Place, nearest};

@@ -7,6 +7,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use sha2::Digest;
+use stonecell_definition::causes;
 use stonecell_definition::lock::LockedPackage;
 use stonecell_root::sandbox::{self, Inner};
 use stonecell_root::{Event, RootSpec, Store, Synthetic, build_root, control, deb};
@@ -23,10 +24,8 @@ fn main() -> ExitCode {
     };
     result.unwrap_or_else(|error| {
         eprintln!("error: {error}");
-        let mut source = error.source();
-        while let Some(cause) = source {
+        for cause in causes(error.as_ref()) {
             eprintln!("  because: {cause}");
-            source = cause.source();
         }
         ExitCode::FAILURE
     })

@@ -13,6 +13,7 @@ use std::process::{Command, ExitCode, Stdio};
 use std::sync::atomic::AtomicBool;
 
 use sha2::Digest;
+use stonecell_definition::causes;
 use stonecell_definition::lock::LockedPackage;
 use stonecell_root::sandbox::{self, InRoot, Inner};
 use stonecell_root::{Event, RootSpec, Store, Synthetic, SyntheticFile, build_root, control, deb};
@@ -62,10 +63,8 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             println!("failed: {error}");
-            let mut source = error.source();
-            while let Some(cause) = source {
+            for cause in causes(error.as_ref()) {
                 println!("  because: {cause}");
-                source = cause.source();
             }
             ExitCode::FAILURE
         }

@@ -5,11 +5,11 @@
 
 mod crafted;
 
-use std::error::Error;
 use std::path::Path;
 
 use sha2::Digest;
 use stonecell_definition::lock::LockedPackage;
+use stonecell_definition::with_causes;
 use stonecell_root::Store;
 use tar::EntryType;
 
@@ -56,14 +56,7 @@ fn refused(bytes: &[u8], lock: &LockedPackage) -> String {
     let store = Store::open(&cache).unwrap();
     let error = store.prepare(lock, &path).expect_err("it must be refused");
     assert_eq!(files_below(&cache), 0, "something was left in the store");
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(" | ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
+    with_causes(&error)
 }
 
 #[test]

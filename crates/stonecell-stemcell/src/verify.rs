@@ -8,12 +8,12 @@ mod content;
 mod disk;
 mod origin;
 
-use std::error::Error;
 use std::fmt::Write;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
+use stonecell_definition::with_causes;
 use thiserror::Error as ThisError;
 use x509_cert::Certificate;
 
@@ -133,7 +133,7 @@ fn verify_file(
             let certificate = certificate(path, trust);
             content::check(&opened, &origin, certificate.as_ref(), &mut checks);
         }
-        Err(error) => checks.fail("archive", chain(&error)),
+        Err(error) => checks.fail("archive", with_causes(&error)),
     }
     let vouched = trust.key.is_some() && trust.certificate.is_some();
     Ok(FileReport { file, ok: checks.0.iter().all(|check| check.ok), vouched, checks: checks.0 })
@@ -167,18 +167,6 @@ impl Checks {
             Err(detail) => self.fail(name, detail),
         }
     }
-}
-
-/// An error with what caused it, on one line.
-fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        // Writing to a string does not fail.
-        let _ = write!(text, ": {error}");
-        source = error.source();
-    }
-    text
 }
 
 /// The report for people: a line a check, and what follows from it.

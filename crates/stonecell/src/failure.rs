@@ -9,7 +9,7 @@ use serde_json::json;
 use stonecell_build::BuildError;
 use stonecell_build::archive::AcquireError;
 use stonecell_build::project::ProjectError;
-use stonecell_definition::{DefinitionError, DefinitionErrors};
+use stonecell_definition::{DefinitionError, DefinitionErrors, causes};
 use stonecell_stemcell::printable::printable;
 
 /// What went wrong, as the exit code tells it.
@@ -52,12 +52,8 @@ impl Failure {
     pub(crate) fn print(&self, json: bool, colour: bool) {
         if json {
             let definition = self.definition().map(|errors| json!(errors));
-            let mut causes = Vec::new();
-            let mut cause = self.error.source();
-            while let Some(error) = cause {
-                causes.push(error.to_string());
-                cause = error.source();
-            }
+            let causes: Vec<String> =
+                causes(self.error.as_ref()).map(ToString::to_string).collect();
             let value = json!({
                 "error": self.error.to_string(),
                 "causes": causes,
@@ -104,13 +100,11 @@ impl Failure {
                 _ => writeln!(out, "{line}"),
             };
         }
-        let mut cause = self.error.source();
-        while let Some(error) = cause {
-            for (index, line) in error.to_string().lines().enumerate() {
+        for cause in causes(self.error.as_ref()) {
+            for (index, line) in cause.to_string().lines().enumerate() {
                 let lead = if index == 0 { "  because: " } else { "           " };
                 let _ = writeln!(out, "{blue}{lead}{reset}{}", shown(line));
             }
-            cause = error.source();
         }
         if let Some(help) = self.help() {
             let _ = writeln!(out, "{blue}  help:{reset} {help}");
@@ -120,17 +114,15 @@ impl Failure {
 
     /// What to do, where the message itself cannot know: a full file system can be met anywhere.
     fn help(&self) -> Option<&'static str> {
-        let mut error: &(dyn Error + 'static) = self.error.as_ref();
-        loop {
-            let full = error
+        let error: &(dyn Error + 'static) = self.error.as_ref();
+        let full = |error: &(dyn Error + 'static)| {
+            error
                 .downcast_ref::<io::Error>()
-                .is_some_and(|error| error.kind() == io::ErrorKind::StorageFull);
-            // Tools that write for us say it in words.
-            if full || error.to_string().contains(NO_ROOM) {
-                return Some(ROOM);
-            }
-            error = error.source()?;
-        }
+                .is_some_and(|error| error.kind() == io::ErrorKind::StorageFull)
+                // Tools that write for us say it in words.
+                || error.to_string().contains(NO_ROOM)
+        };
+        std::iter::once(error).chain(causes(error)).any(full).then_some(ROOM)
     }
 }
 

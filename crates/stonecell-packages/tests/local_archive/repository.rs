@@ -166,18 +166,6 @@ pub(crate) fn request(install: &[&str]) -> Request {
     }
 }
 
-/// Every message of an error and its sources.
-pub(crate) fn words(error: &dyn std::error::Error) -> String {
-    let mut words = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        words.push_str(": ");
-        words.push_str(&error.to_string());
-        source = error.source();
-    }
-    words
-}
-
 /// The unfinished file that belongs to a file of the cache.
 pub(crate) fn part(path: &Path) -> PathBuf {
     let mut part = path.to_owned().into_os_string();

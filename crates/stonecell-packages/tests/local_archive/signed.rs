@@ -1,14 +1,15 @@
 //! Which InRelease files and indexes are accepted.
 
+use stonecell_definition::with_causes;
 use stonecell_packages::{ArchiveError, Silent};
 
 use crate::keys::Key;
-use crate::repository::{NOW, Repository, open, request, words};
+use crate::repository::{NOW, Repository, open, request};
 
 const IN_RELEASE: &str = "dists/bookworm/InRelease";
 
 fn refused(repository: &Repository) -> String {
-    words(&repository.open().expect_err("not accepted"))
+    with_causes(&repository.open().expect_err("not accepted"))
 }
 
 #[test]
@@ -101,7 +102,7 @@ fn other_keys_are_refused() {
         sources.suites[0].keyring = keyring;
         let error = open(&sources, &repository.cache()).expect_err(wanted);
         assert!(matches!(error, ArchiveError::Signature { .. }), "{error:?}");
-        assert!(words(&error).contains(wanted), "{}", words(&error));
+        assert!(with_causes(&error).contains(wanted), "{}", with_causes(&error));
     }
 }
 
@@ -121,7 +122,7 @@ fn a_missing_keyring_is_named() {
     let mut sources = repository.sources();
     sources.suites[0].keyring = "/nonexistent/keyring.gpg".into();
     let error = open(&sources, &repository.cache()).expect_err("no keyring");
-    assert!(words(&error).contains("/nonexistent/keyring.gpg"), "{}", words(&error));
+    assert!(with_causes(&error).contains("/nonexistent/keyring.gpg"), "{}", with_causes(&error));
 }
 
 #[test]

@@ -7,12 +7,13 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 
 use stonecell_definition::lock::Lock;
+use stonecell_definition::with_causes;
 use stonecell_packages::{
     Archive, Cache, Event, FetchError, FetchOptions, ProxySettings, Silent, Sources, TransferError,
     fetch,
 };
 
-use crate::repository::{NOW, Repository, open, options, part, request, words};
+use crate::repository::{NOW, Repository, open, options, part, request};
 use crate::server::{Fault, Server};
 
 const DEB: &str = "pool/bookworm/a.deb";
@@ -115,7 +116,7 @@ fn what_a_failed_run_got_is_kept_for_the_next() {
     let mut once = options();
     once.connection.attempts = 1;
     let error = mirror.fetch_with(&once).expect_err("broken off");
-    assert!(words(&error).contains("next run goes on from there"), "{}", words(&error));
+    assert!(with_causes(&error).contains("next run goes on from there"), "{}", with_causes(&error));
     assert_eq!(fs::metadata(part(&mirror.path())).expect("kept").len(), 100_000);
     assert!(!mirror.path().exists());
     mirror.assert_fetched();
@@ -303,7 +304,7 @@ fn an_interrupt_ends_the_wait_for_a_signature() {
         }
         cancel.store(true, Ordering::Relaxed);
         let error = run.join().expect("no panic").expect_err("interrupted");
-        assert!(words(&error).contains("interrupted"), "{}", words(&error));
+        assert!(with_causes(&error).contains("interrupted"), "{}", with_causes(&error));
     });
 }
 

@@ -30,6 +30,7 @@ use std::io::{self, Read, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use stonecell_definition::with_causes;
 use thiserror::Error;
 
 /// Why a sandbox could not be made.
@@ -105,14 +106,8 @@ pub fn dispatch() -> Option<ExitCode> {
     };
     Some(result.unwrap_or_else(|error| {
         // A helper has no caller but the terminal: this is the edge where the chain is printed.
-        let mut text = format!("stonecell: {error}");
-        let mut source = std::error::Error::source(&error);
-        while let Some(cause) = source {
-            text.push_str(&format!(": {cause}"));
-            source = cause.source();
-        }
         // If standard error is closed there is nobody left to tell.
-        let _ = writeln!(io::stderr(), "{text}");
+        let _ = writeln!(io::stderr(), "stonecell: {}", with_causes(&error));
         ExitCode::from(HELPER_FAILED)
     }))
 }

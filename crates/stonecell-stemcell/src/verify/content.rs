@@ -5,10 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use ring::digest::{SHA256, digest};
 use serde_json::Value;
 use stonecell_definition::manifest::StemcellManifest;
+use stonecell_definition::with_causes;
 use x509_cert::Certificate;
 
 use super::origin::Origin;
-use super::{Checks, chain, disk};
+use super::{Checks, disk};
 use crate::files;
 use crate::open::{Content, Opened, TEXT_MEMBERS};
 use crate::packages::{self, Installed, Listed};
@@ -100,7 +101,7 @@ fn members(opened: &Opened) -> Result<String, String> {
 
 fn manifest(opened: &Opened, sha1: &str) -> Result<String, String> {
     let text = text(opened, "stemcell.MF")?;
-    let manifest = StemcellManifest::from_yaml(&text).map_err(|error| chain(&error))?;
+    let manifest = StemcellManifest::from_yaml(&text).map_err(|error| with_causes(&error))?;
     if manifest.sha1 != sha1 {
         return Err(format!(
             "it was made for an image with SHA-1 {}; this one has {sha1}",
@@ -157,7 +158,7 @@ fn installed(content: &Content) -> Result<Option<BTreeSet<Installed>>, String> {
     if *content == Content::Light {
         return Ok(None);
     }
-    let status = files::file(content, packages::STATUS).map_err(|error| chain(&error))?;
+    let status = files::file(content, packages::STATUS).map_err(|error| with_causes(&error))?;
     let status = status.ok_or_else(|| format!("the root has no {}", packages::STATUS))?;
     Ok(Some(packages::of_status(&String::from_utf8_lossy(&status))))
 }

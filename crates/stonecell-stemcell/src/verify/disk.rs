@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde_json::Value;
+use stonecell_definition::with_causes;
 use stonecell_image::uki::read_uki;
 use stonecell_image::{RootHash, verify_signature, verity};
 use x509_cert::Certificate;
 
-use super::{Checks, chain};
+use super::Checks;
 use crate::disk::{Disk, root_hash};
 use crate::tree::Kind;
 use crate::{parts, signer};
@@ -32,7 +33,7 @@ pub(super) fn check(
     let disk = match Disk::open(path) {
         Ok(disk) => disk,
         Err(error) => {
-            checks.fail("partition tables", chain(&error));
+            checks.fail("partition tables", with_causes(&error));
             return Found::default();
         }
     };
@@ -62,12 +63,12 @@ fn boot_file(
     let program = match disk.boot_file() {
         Ok(program) => program,
         Err(error) => {
-            checks.fail("boot file", chain(&error));
+            checks.fail("boot file", with_causes(&error));
             return None;
         }
     };
     checks.result("boot file", authenticode(&program, certificate));
-    let command_line = read_uki(&program).map_err(|error| chain(&error)).and_then(|uki| {
+    let command_line = read_uki(&program).map_err(|error| with_causes(&error)).and_then(|uki| {
         let line = uki.command_line().ok_or("the boot file holds no command line")?;
         Ok(line.to_owned())
     });
@@ -84,7 +85,7 @@ fn authenticode(program: &[u8], certificate: Option<&Certificate>) -> Result<Str
         (None, Some(carried)) => (carried, "; no certificate to compare with"),
         (None, None) => return Err("the boot file is not signed".to_owned()),
     };
-    verify_signature(program, expected).map_err(|error| chain(&error))?;
+    verify_signature(program, expected).map_err(|error| with_causes(&error))?;
     Ok(format!("signed by {}{vouched}", signer::subject(expected)))
 }
 
@@ -107,7 +108,7 @@ fn root(disk: &Disk, hash: RootHash, checks: &mut Checks) -> bool {
     let partitions = match disk.root_partitions() {
         Ok(partitions) => partitions,
         Err(error) => {
-            checks.fail("root UUIDs", chain(&error));
+            checks.fail("root UUIDs", with_causes(&error));
             return false;
         }
     };
@@ -122,10 +123,10 @@ fn root(disk: &Disk, hash: RootHash, checks: &mut Checks) -> bool {
         },
     );
     let verdict = (|| {
-        let data = disk.part(root).map_err(|error| chain(&error))?;
-        let tree = disk.part(tree).map_err(|error| chain(&error))?;
-        verity::verify(&data, &tree, &hash).map_err(|error| chain(&error))?;
-        let bytes = disk.root_bytes().map_err(|error| chain(&error))?;
+        let data = disk.part(root).map_err(|error| with_causes(&error))?;
+        let tree = disk.part(tree).map_err(|error| with_causes(&error))?;
+        verity::verify(&data, &tree, &hash).map_err(|error| with_causes(&error))?;
+        let bytes = disk.root_bytes().map_err(|error| with_causes(&error))?;
         Ok(format!("{bytes} bytes, all as the root hash promises"))
     })();
     let sound = verdict.is_ok();
@@ -135,13 +136,13 @@ fn root(disk: &Disk, hash: RootHash, checks: &mut Checks) -> bool {
 
 /// Every file of every state file system can be read.
 fn state(disk: &Disk) -> Result<String, String> {
-    let root = disk.root().map_err(|error| chain(&error))?;
-    let states = disk.states(&root).map_err(|error| chain(&error))?;
+    let root = disk.root().map_err(|error| with_causes(&error))?;
+    let states = disk.states(&root).map_err(|error| with_causes(&error))?;
     let mut told = Vec::new();
     for state in &states {
-        let entries = state.entries().map_err(|error| chain(&error))?;
+        let entries = state.entries().map_err(|error| with_causes(&error))?;
         for entry in entries.iter().filter(|entry| matches!(entry.kind, Kind::File { .. })) {
-            let mut file = state.open_file(entry).map_err(|error| chain(&error))?;
+            let mut file = state.open_file(entry).map_err(|error| with_causes(&error))?;
             std::io::copy(&mut file, &mut std::io::sink())
                 .map_err(|error| format!("{}: {error}", String::from_utf8_lossy(&entry.path)))?;
         }

@@ -5,8 +5,9 @@ use std::io::{self, Read};
 use std::path::Path;
 
 use serde_json::Value;
+use stonecell_definition::with_causes;
 
-use super::{Checks, Trust, chain};
+use super::{Checks, Trust};
 use crate::digest::Of;
 use crate::outputs::{beside, with};
 use crate::provenance;
@@ -48,7 +49,7 @@ pub(super) fn check(path: &Path, trust: &Trust, checks: &mut Checks) -> Origin {
     checks.result(
         "signature",
         match signed {
-            Err(error) => Err(chain(&error)),
+            Err(error) => Err(with_causes(&error)),
             Ok(signer) => judge_signer(&signer, trust, &beside_keys),
         },
     );
@@ -102,7 +103,7 @@ fn provenance_of(
     for file in &files {
         let opened = read_bounded(file)
             .map_err(|error| error.to_string())
-            .and_then(|text| provenance::open(&text, key).map_err(|error| chain(&error)));
+            .and_then(|text| provenance::open(&text, key).map_err(|error| with_causes(&error)));
         let statement = match opened {
             Ok(statement) => statement,
             Err(error) => {
