@@ -50,10 +50,10 @@ deny: ## licences, sources and duplicate bans of every dependency
 # `#[ignore]`, and lies in these test programs only.
 REAL := bad_input real roles whole
 
-unit: init ## host tests: a minute or two
+unit: init ## tests without whole builds and machines: minutes
 	$(CARGO) test --locked --workspace
 
-real: init ## real packages, real kernels in QEMU: many minutes
+real: init ## whole builds of real packages, real kernels in QEMU: many minutes
 	STONECELL_INIT=$(abspath $(INIT)) $(CARGO) test --locked --workspace $(addprefix --test ,$(REAL)) -- --ignored --test-threads=1
 
 bench: build ## Stonecell beside mmdebstrap (and mkosi where installed)
