@@ -27,8 +27,10 @@ use crate::project::Project;
 use crate::tree::{Owner, RootTree};
 use crate::{BuildError, apparmor, customise, packages, vcap};
 
-/// Documentation and translations: nobody reads them in a machine without a login. Copyright files stay.
-const PATH_EXCLUDE: [&str; 8] = [
+/// Documentation and translations: nobody reads them in a machine without a login. Copyright files stay. And the
+/// sources of udev's hardware database: names of devices, quirks of keyboards and sensors, 22 MB with the database
+/// itself, and nothing that a server acts on.
+const PATH_EXCLUDE: [&str; 10] = [
     "/usr/share/doc/*",
     "/usr/share/man/*",
     "/usr/share/info/*",
@@ -37,6 +39,8 @@ const PATH_EXCLUDE: [&str; 8] = [
     "/usr/share/linda/*",
     "/usr/share/bug/*",
     "/usr/share/gnome/help/*",
+    "/lib/udev/hwdb.d/*",
+    "/usr/lib/udev/hwdb.d/*",
 ];
 const PATH_INCLUDE: [&str; 1] = ["/usr/share/doc/*/copyright"];
 

@@ -83,7 +83,7 @@ pub(super) fn pivot_into(root: &Path) -> Result<(), SandboxError> {
     mount("stonecell-tmp", "tmp", "tmpfs", "mode=1777").map_err(failed("mount /tmp"))?;
     mount("stonecell-run", "run", "tmpfs", "mode=0755").map_err(failed("mount /run"))?;
     fs::create_dir_all("run/lock").map_err(failed("make /run/lock"))?;
-    stand_ins::write(Path::new("run")).map_err(failed("write the stand-ins"))?;
+    stand_ins::write(Path::new("."), Path::new("run")).map_err(failed("write the stand-ins"))?;
 
     // pivot_root(2): with both arguments the same directory the old root ends up stacked on top.
     let pivot = || -> rustix::io::Result<()> {

@@ -9,6 +9,8 @@ use std::io::{self, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
+use sha2::{Digest, Sha256};
+
 /// The directory as scripts see it.
 pub(crate) const PATH: &str = "/run/stonecell-stand-ins";
 
@@ -18,61 +20,31 @@ const SYNC: &str = "#!/bin/sh\nexit 0\n";
 /// The kernel's postinst indexes modules most of which are removed afterwards; the index is made then.
 const DEPMOD: &str = "#!/bin/sh\nexit 0\n";
 
-/// `deb-systemd-helper` is Perl, takes 30 ms to start, and is called three times for each unit: to unmask what
-/// nobody masked, to ask whether it was enabled, and to enable it. The first two are a look at a few files.
-const DEB_SYSTEMD_HELPER: &str = r#"#!/bin/sh
-real=/usr/bin/deb-systemd-helper
-instance=system
-enabled=/var/lib/systemd/deb-systemd-helper-enabled
-quiet=
-options=
-for word in "$@"; do
-    case $word in
-    --quiet) quiet=1 ;;
-    --user) instance=user enabled=/var/lib/systemd/deb-systemd-user-helper-enabled ;;
-    *) break ;;
-    esac
-    options="$options $word"
-    shift
-done
-# Anything but ACTION UNIT, and whatever might be an error, is for the program itself.
-if [ $# = 2 ] && [ -n "$DPKG_MAINTSCRIPT_PACKAGE" ] && [ -x $real ] && [ -z "$DPKG_ROOT" ]; then
-    unit=$2
-    case $1:$unit in
-    *:-* | *:*/*) ;;
-    unmask:*)
-        if [ ! -e "/etc/systemd/$instance/$unit" ] &&
-            [ ! -e /var/lib/systemd/deb-systemd-helper-masked ] &&
-            [ ! -e /var/lib/systemd/deb-systemd-user-helper-masked ]; then
-            exit 0
-        fi
-        ;;
-    was-enabled:*)
-        code=0
-        if [ -e "$enabled/$unit.dsh-also" ]; then
-            while read -r link; do
-                [ -h "$link" ] || code=1
-            done < "$enabled/$unit.dsh-also"
-        fi
-        if [ -z "$quiet" ]; then
-            if [ $code = 0 ]; then echo enabled; else echo disabled; fi >&2
-        fi
-        exit $code
-        ;;
-    esac
-fi
-exec $real $options "$@"
-"#;
+/// Answers what units of a new root need, without Perl.
+const DEB_SYSTEMD_HELPER: &str = include_str!("stand_ins/deb-systemd-helper.sh");
+/// Where the tree has the program, and the SHA-256 of those whose way of enabling the stand-in follows: that of
+/// Debian 12 and 13. Any other enables by itself.
+const HELPER: &str = "usr/bin/deb-systemd-helper";
+const KNOWN_HELPERS: [&str; 1] =
+    ["a895d5f077651960b6ca4ed9c53f8b36eae422ae170f61c972d0c6579e9f8732"];
 
-const ALL: [(&str, &str); 3] =
-    [("deb-systemd-helper", DEB_SYSTEMD_HELPER), ("depmod", DEPMOD), ("sync", SYNC)];
+/// Says at once that there is nothing to move from an older version.
+const DPKG_MAINTSCRIPT_HELPER: &str = include_str!("stand_ins/dpkg-maintscript-helper.sh");
 
-/// Writes them below `run`, the sandbox's own.
-pub(super) fn write(run: &Path) -> io::Result<()> {
+/// Writes them below `run`, the sandbox's own, for the tree `root`.
+pub(super) fn write(root: &Path, run: &Path) -> io::Result<()> {
     let name = Path::new(PATH).file_name().unwrap_or_default();
     let directory = run.join(name);
     fs::create_dir(&directory)?;
-    for (name, text) in ALL {
+    let known = u8::from(known_helper(&root.join(HELPER))?);
+    let helper = format!("#!/bin/sh\nknown={known}\n{DEB_SYSTEMD_HELPER}");
+    let maintscript = format!("#!/bin/sh\n{DPKG_MAINTSCRIPT_HELPER}");
+    for (name, text) in [
+        ("deb-systemd-helper", helper.as_str()),
+        ("depmod", DEPMOD),
+        ("dpkg-maintscript-helper", maintscript.as_str()),
+        ("sync", SYNC),
+    ] {
         let mut options = fs::OpenOptions::new();
         let mut file =
             options.write(true).create_new(true).mode(0o755).open(directory.join(name))?;
@@ -81,4 +53,13 @@ pub(super) fn write(run: &Path) -> io::Result<()> {
         file.set_permissions(fs::Permissions::from_mode(0o755))?;
     }
     Ok(())
+}
+
+/// Is the program there, and one that the stand-in knows?
+fn known_helper(path: &Path) -> io::Result<bool> {
+    match fs::read(path) {
+        Ok(program) => Ok(KNOWN_HELPERS.contains(&hex::encode(Sha256::digest(program)).as_str())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
 }
