@@ -1,8 +1,8 @@
 //! Reading one file of a FAT32 volume that may be hostile.
 //!
 //! Only short (8.3) names, because the EFI system partition has no others. Chains are followed at most as
-//! far as the file is long, so a loop ends; every place is inside the volume or an error. (`fatfs`
-//! reads more, but trusts the volume.)
+//! far as the file is long, and no file is longer than its volume, so a loop ends; every place is inside the
+//! volume or an error. (`fatfs` reads more, but trusts the volume.)
 
 use std::io;
 
@@ -125,7 +125,9 @@ impl<'a> Volume<'a> {
 
     /// The bytes of a chain: `size` of them, or the whole chain for a directory.
     fn read_chain(&self, path: &str, first: u32, size: Option<u64>) -> Result<Vec<u8>, FatError> {
-        let limit = size.map_or(MAX_DIRECTORY, |_| MAX_FILE);
+        // A chain that goes in a circle is not longer than all clusters.
+        let all = u64::from(self.clusters) * self.cluster_bytes;
+        let limit = size.map_or(MAX_DIRECTORY, |_| MAX_FILE).min(all);
         let wanted = size.unwrap_or(limit);
         if wanted > limit {
             return Err(FatError::TooLarge { path: path.to_owned(), bytes: wanted, limit });
@@ -231,6 +233,21 @@ mod tests {
         {
             assert!(matches!(read_esp_file(&esp, path), Err(FatError::NotFound { .. })), "{path}");
         }
+    }
+
+    #[test]
+    fn a_chain_in_a_circle_gives_no_more_than_the_volume_holds() {
+        let mut esp = Padded::volume(33 << 20, b"content");
+        let entry = esp.bytes.windows(11).position(|name| name == b"BOOTX64 EFI").unwrap();
+        let cluster = u16_at(&esp.bytes, entry + 26);
+        let table = usize::from(u16_at(&esp.bytes, 14)) * 512 + usize::from(cluster) * 4;
+        esp.bytes[table..table + 4].copy_from_slice(&u32::from(cluster).to_le_bytes());
+        esp.bytes[entry + 28..entry + 32].copy_from_slice(&(40_u32 << 20).to_le_bytes());
+        let read = read_esp_file(&esp, BOOT_FILE).map(|file| file.len());
+        assert!(
+            matches!(read, Err(FatError::TooLarge { limit, .. }) if limit < 33 << 20),
+            "{read:?}"
+        );
     }
 
     proptest! {
