@@ -38,6 +38,7 @@ test: ## every test: lints, unit and property tests, real builds and boots
 
 lint: init
 	$(CARGO) fmt --all --check
+	$(CARGO) fmt --manifest-path fuzz/Cargo.toml --check
 	$(CARGO) clippy --locked --workspace --all-targets -q -- -D warnings
 
 deny: ## licences, sources and duplicate bans of every dependency
@@ -49,17 +50,18 @@ deny: ## licences, sources and duplicate bans of every dependency
 # One selection of packages for both, so that nothing is compiled twice. What needs real packages or real machines is marked
 # `#[ignore]`, and lies in these test programs only.
 REAL := bad_input real roles whole
+TEST := STONECELL_INIT=$(abspath $(INIT)) $(CARGO) test --locked --workspace
 
 unit: init ## tests without whole builds and machines: minutes
-	$(CARGO) test --locked --workspace
+	$(TEST)
 
 real: init ## whole builds of real packages, real kernels in QEMU: many minutes
-	STONECELL_INIT=$(abspath $(INIT)) $(CARGO) test --locked --workspace $(addprefix --test ,$(REAL)) -- --ignored --test-threads=1
+	$(TEST) $(addprefix --test ,$(REAL)) -- --ignored --test-threads=1
 
 bench: build ## Stonecell beside mmdebstrap (and mkosi where installed)
 	./benches/run
 
-fuzz: deps ## feed foreign bytes to every reader of them, a minute each
+fuzz: deps ## feed foreign bytes to the readers of them, a minute each
 	./fuzz/run
 
 install: build
