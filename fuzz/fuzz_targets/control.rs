@@ -1,11 +1,15 @@
 //! Any bytes as a control file: what is accepted is written and read again unchanged.
 #![no_main]
 
+mod seed;
+
 use libfuzzer_sys::fuzz_target;
 use stonecell_root::control;
 
 fuzz_target!(|bytes: &[u8]| {
-    let Ok(stanzas) = control::parse(bytes) else { return };
+    let read = control::parse(bytes);
+    seed::check(read.as_ref().is_ok_and(|stanzas| !stanzas.is_empty()));
+    let Ok(stanzas) = read else { return };
     for stanza in &stanzas {
         for (_, value) in &stanza.fields {
             if let Ok(groups) = control::relations(value) {
