@@ -47,6 +47,8 @@ pub(crate) enum BootError {
     Mapper { step: &'static str, source: Errno },
     #[error("cannot mount {target}, left to systemd")]
     State { target: String, source: io::Error },
+    #[error("cannot tell systemd that all is mounted; it reads /etc/fstab itself")]
+    Generator { source: io::Error },
     #[error("cannot move to the root file system: {step}")]
     Switch { step: &'static str, source: io::Error },
     #[error("cannot start {program}")]

@@ -32,7 +32,16 @@ pub struct Mount {
 
 /// The lines that are ours, in the order of the file.
 pub fn parse(text: &str) -> Vec<Mount> {
-    text.lines().map(str::trim).filter(|line| !line.starts_with('#')).filter_map(line).collect()
+    entries(text).filter_map(line).collect()
+}
+
+/// Are there lines that are not ours?
+pub fn leaves_some(text: &str) -> bool {
+    entries(text).any(|entry| line(entry).is_none())
+}
+
+fn entries(text: &str) -> impl Iterator<Item = &str> {
+    text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'))
 }
 
 fn line(line: &str) -> Option<Mount> {
@@ -161,7 +170,10 @@ mod tests {
             "tmpfs /a tmpfs",
         ] {
             assert_eq!(parse(line), [], "{line}");
+            assert!(leaves_some(line), "{line}");
         }
+        assert!(!leaves_some("# a comment\n\ntmpfs /tmp tmpfs rw 0 0\n"));
+        assert!(leaves_some("tmpfs /tmp tmpfs rw 0 0\nLABEL=x none swap sw 0 0\n"));
     }
 
     #[test]

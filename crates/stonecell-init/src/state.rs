@@ -2,12 +2,13 @@
 //!
 //! systemd would wait for udev to look at every disk, and start a program for each mount. The table is the verified
 //! root's own `/etc/fstab`. A file system is taken from the disk that the root is on, and from no other: a second disk
-//! with a copied UUID does not get its place. What cannot be mounted here is left to systemd, which has the same
-//! table, tries again and says why.
+//! with a copied UUID does not get its place. When all is mounted, systemd need not read the table, which would make it
+//! wait for udev all the same. When something cannot be mounted, it gets the whole table, tries again and says why.
 
 use std::fs;
 use std::io;
 use std::os::fd::{AsRawFd as _, OwnedFd};
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::Path;
 
 use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, mkdirat, openat2};
@@ -19,14 +20,29 @@ use crate::boot::{BootError, SYSROOT};
 use crate::devices::{self, Pair};
 use crate::kmsg;
 
+/// A directory that hides generators of the same name in the image (systemd.generator(7)).
+const GENERATORS: &str = "run/systemd/system-generators";
+
 /// Mounts what the table of the root says, each line that can be.
 pub(crate) fn mount_all(pair: &Pair) {
     let Ok(table) = fs::read_to_string(Path::new(SYSROOT).join("etc/fstab")) else { return };
+    let mut complete = !fstab::leaves_some(&table);
     for entry in fstab::parse(&table) {
         if let Err(error) = one(&entry, pair) {
             kmsg::warning(&error);
+            complete = false;
         }
     }
+    if complete && let Err(error) = hide_generator() {
+        kmsg::warning(&BootError::Generator { source: error });
+    }
+}
+
+/// Hides the generator that would make units of the table. systemd knows what is mounted from the kernel.
+fn hide_generator() -> io::Result<()> {
+    let directory = Path::new(SYSROOT).join(GENERATORS);
+    fs::DirBuilder::new().recursive(true).mode(0o755).create(&directory)?;
+    std::os::unix::fs::symlink("/dev/null", directory.join("systemd-fstab-generator"))
 }
 
 fn one(entry: &Mount, pair: &Pair) -> Result<(), BootError> {

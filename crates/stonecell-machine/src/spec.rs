@@ -200,17 +200,16 @@ fn attach(line: &mut Line, number: usize, disk: &Disk) {
     if let Some(controller) = controller {
         line.words(["-device".to_owned(), format!("{controller},id=bus{number}")]);
     }
-    line.words([
-        "-device".to_owned(),
-        match disk.bus {
-            Bus::Virtio => format!("virtio-blk-pci,drive=disk{number}"),
-            Bus::Nvme => format!("nvme,serial=stonecell{number},drive=disk{number}"),
-            Bus::Sata => format!("ide-hd,drive=disk{number}"),
-            Bus::VirtioScsi | Bus::Pvscsi => {
-                format!("scsi-hd,bus=bus{number}.0,drive=disk{number}")
-            }
-        },
-    ]);
+    let device = match disk.bus {
+        Bus::Virtio => format!("virtio-blk-pci,drive=disk{number}"),
+        Bus::Nvme => format!("nvme,serial=stonecell{number},drive=disk{number}"),
+        Bus::Sata => format!("ide-hd,drive=disk{number}"),
+        Bus::VirtioScsi | Bus::Pvscsi => {
+            format!("scsi-hd,bus=bus{number}.0,drive=disk{number}")
+        }
+    };
+    // Told what to start from, the firmware does not look for more: a second's work in emulation.
+    line.words(["-device".to_owned(), format!("{device},bootindex={number}")]);
 }
 
 #[derive(Default)]
@@ -304,7 +303,7 @@ mod tests {
         ] {
             let mut spec = machine();
             spec.disks[0].bus = bus;
-            assert!(text(&spec).contains(&format!("-device {device} ")), "{bus:?}");
+            assert!(text(&spec).contains(&format!("-device {device},bootindex=0 ")), "{bus:?}");
         }
     }
 
