@@ -17,6 +17,7 @@ const SUPERBLOCK: u64 = 1024;
 /// Inodes below this are the file system's own, but for the second, the top directory.
 const FIRST_INODE: u64 = 11;
 const REGULAR: u16 = 0o100_000;
+const DIRECTORY: u16 = 0o040_000;
 
 /// Extended attributes by full name.
 pub type Attributes = BTreeMap<Vec<u8>, Vec<u8>>;
@@ -28,6 +29,8 @@ pub struct Unseen {
     pub attributes: BTreeMap<u64, Attributes>,
     /// Regular files with more than one name.
     pub linked: BTreeSet<u64>,
+    /// How many directories there are: a walk that meets more meets one twice.
+    pub directories: usize,
 }
 
 pub use names::names;
@@ -94,8 +97,12 @@ impl Unseen {
         if !found.is_empty() {
             self.attributes.insert(number, found);
         }
-        if mode & 0o170_000 == REGULAR && links > 1 {
-            self.linked.insert(number);
+        match mode & 0o170_000 {
+            REGULAR if links > 1 => {
+                self.linked.insert(number);
+            }
+            DIRECTORY => self.directories += 1,
+            _ => {}
         }
         Ok(())
     }
@@ -155,7 +162,9 @@ mod tests {
 
     #[test]
     fn attributes_lists_and_names_are_found() {
-        assert_eq!(scan(&mut image(&|_| {})).unwrap(), Unseen::default());
+        // The top directory and `lost+found`.
+        let nothing = Unseen { directories: 2, ..Unseen::default() };
+        assert_eq!(scan(&mut image(&|_| {})).unwrap(), nothing);
         let long = "v".repeat(600);
         let list = [
             [2, 0, 0, 0].as_slice(),
