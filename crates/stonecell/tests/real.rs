@@ -66,6 +66,11 @@ fn boots_sealed(image: &Image) {
     let init = section(&report, "init");
     assert!(init.last().is_some_and(|line| line.starts_with("file systems mounted")), "{init:?}");
     assert!(!init.iter().any(|line| line.contains("left to systemd")), "{init:?}");
+    assert_eq!(section(&report, "generators"), ["systemd-fstab-generator /dev/null"]);
+    // The power button has its driver, and logind is told to listen to it.
+    let power = section(&report, "power");
+    assert!(power.contains(&"driver"), "{power:?}");
+    assert!(power.iter().any(|line| line.contains(":power-switch:")), "{power:?}");
     assert_eq!(section(&report, "secure-boot"), ["1"]);
     let lockdown = section(&report, "lockdown");
     assert!(lockdown.iter().any(|line| line.contains("[confidentiality]")), "{lockdown:?}");
