@@ -58,7 +58,8 @@ fn boots_sealed(image: &Image) {
     let mut machine = start(&image.raw, &image.certificate, work.path());
     machine.wait_for("@@ end", PATIENCE).unwrap();
     let report = machine.console();
-    assert_eq!(machine.wait(PATIENCE).unwrap(), End::PowerOff);
+    // The power button, by which clouds end a machine.
+    assert_eq!(machine.power_off(PATIENCE).unwrap(), End::PowerOff);
 
     assert_eq!(section(&report, "state"), ["running"], "{report}");
     assert!(section(&report, "failed").is_empty(), "{:?}", section(&report, "failed"));
@@ -67,7 +68,7 @@ fn boots_sealed(image: &Image) {
     assert!(init.last().is_some_and(|line| line.starts_with("file systems mounted")), "{init:?}");
     assert!(!init.iter().any(|line| line.contains("left to systemd")), "{init:?}");
     assert_eq!(section(&report, "generators"), ["systemd-fstab-generator /dev/null"]);
-    // The power button has its driver, and logind is told to listen to it.
+    // It has its driver, and logind is told to listen to it.
     let power = section(&report, "power");
     assert!(power.contains(&"driver"), "{power:?}");
     assert!(power.iter().any(|line| line.contains(":power-switch:")), "{power:?}");

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Says on the serial console what the running machine is like, then switches it off. Only in test images.
+# Says on the serial console what the running machine is like. Only in test images.
 exec >/dev/ttyS0 2>&1
 systemctl is-system-running --wait >/run/probe-state
 section() { printf '\n@@ %s\n' "$1"; }
@@ -9,7 +9,7 @@ section uptime; cat /proc/uptime
 section mounts; cat /proc/mounts
 section init; dmesg | sed -n 's/.*stonecell-init: //p'
 section generators; for file in /run/systemd/system-generators/*; do echo "${file##*/} $(readlink "$file")"; done
-section power; sed -n 's/^button .*/driver/p' /proc/modules; udevadm info -q property /sys/class/input/input* | grep ^TAGS=
+section power; sed -n 's/^button .*/driver/p' /proc/modules; udevadm info -q property /sys/class/input/event* | grep ^TAGS=
 section failed; systemctl list-units --failed --plain --no-legend --no-pager
 section lockdown; cat /sys/kernel/security/lockdown
 section secure-boot; od -An -tu1 -j4 -N1 /sys/firmware/efi/efivars/SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c
@@ -28,4 +28,3 @@ section audit; auditctl -s; auditctl -l | wc -l
 section dpkg; dpkg -l | sed 1,5d | cut -c1-2 | sort | uniq -c; dpkg -V | grep -v ' c /etc/'; echo verified
 section blame; systemd-analyze blame --no-pager | head -n 12
 section end
-systemctl poweroff
