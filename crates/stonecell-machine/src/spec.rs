@@ -138,7 +138,7 @@ pub fn command_line(spec: &MachineSpec, control: &Path) -> Vec<OsString> {
     line.words(["-action".to_owned(), format!("reboot={reset},panic=shutdown")]);
     boot(&mut line, &spec.boot);
     for (number, disk) in spec.disks.iter().enumerate() {
-        attach(&mut line, number, disk);
+        attach(&mut line, number, disk, matches!(spec.boot, Boot::Uefi { .. }));
     }
     if let Some(network) = spec.network {
         let forward = network.ssh_port.map(|port| format!(",hostfwd=tcp:127.0.0.1:{port}-:22"));
@@ -183,7 +183,7 @@ fn boot(line: &mut Line, boot: &Boot) {
     }
 }
 
-fn attach(line: &mut Line, number: usize, disk: &Disk) {
+fn attach(line: &mut Line, number: usize, disk: &Disk, firmware: bool) {
     let format = match disk.format {
         Format::Raw => "raw",
         Format::Qcow2 => "qcow2",
@@ -208,8 +208,10 @@ fn attach(line: &mut Line, number: usize, disk: &Disk) {
             format!("scsi-hd,bus=bus{number}.0,drive=disk{number}")
         }
     };
-    // Told what to start from, the firmware does not look for more: a second's work in emulation.
-    line.words(["-device".to_owned(), format!("{device},bootindex={number}")]);
+    // Told what to start from, the firmware does not look for more: a second's work in emulation. A kernel that is
+    // given has the first place itself.
+    let place = if firmware { format!(",bootindex={number}") } else { String::new() };
+    line.words(["-device".to_owned(), format!("{device}{place}")]);
 }
 
 #[derive(Default)]
@@ -305,6 +307,17 @@ mod tests {
             spec.disks[0].bus = bus;
             assert!(text(&spec).contains(&format!("-device {device},bootindex=0 ")), "{bus:?}");
         }
+    }
+
+    #[test]
+    fn a_given_kernel_starts_before_any_disk() {
+        let mut spec = machine();
+        spec.boot = Boot::Kernel {
+            kernel: "/k".into(),
+            initrd: "/i".into(),
+            command_line: "root=/dev/vda".into(),
+        };
+        assert!(!text(&spec).contains("bootindex"), "{}", text(&spec));
     }
 
     #[test]
