@@ -1,16 +1,19 @@
 //! Builds a root from a directory of .deb files, without the command line:
 //! `root DEBS CACHE TARGET [--slim]`.
 
+#[path = "../tests/against_dpkg/locked.rs"]
+mod locked;
+
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
-use sha2::Digest;
 use stonecell_definition::causes;
-use stonecell_definition::lock::LockedPackage;
 use stonecell_root::sandbox::{self, Inner};
-use stonecell_root::{Event, RootSpec, Store, Synthetic, build_root, control, deb};
+use stonecell_root::{Event, RootSpec, Store, Synthetic, build_root};
+
+use locked::locked;
 
 fn main() -> ExitCode {
     if let Some(code) = sandbox::dispatch() {
@@ -84,24 +87,4 @@ fn inside(args: &[String]) -> Result<ExitCode> {
     })?;
     println!("{:8.3} {report:?}", start.elapsed().as_secs_f64());
     Ok(ExitCode::SUCCESS)
-}
-
-fn locked(path: &Path) -> Result<LockedPackage> {
-    let bytes = std::fs::read(path)?;
-    let files = deb::open(&bytes)?.control_files()?;
-    let text = files.iter().find(|file| file.name == "control").ok_or("no control file")?;
-    let control = control::parse(&text.data)?.into_iter().next().ok_or("empty control file")?;
-    let field = |name: &str| control.get(name).unwrap_or_default().to_owned();
-    Ok(LockedPackage {
-        name: field("Package"),
-        version: field("Version"),
-        architecture: field("Architecture"),
-        source: field("Source"),
-        source_version: field("Version"),
-        suite: "local".into(),
-        filename: path.to_string_lossy().into_owned(),
-        size: bytes.len() as u64,
-        sha256: hex::encode(sha2::Sha256::digest(&bytes)),
-        essential: control.get("Essential") == Some("yes"),
-    })
 }

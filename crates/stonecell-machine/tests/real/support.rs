@@ -7,6 +7,10 @@ use std::process::Command;
 use std::sync::LazyLock;
 use std::time::Duration;
 
+#[path = "../../../stonecell/tests/support/init.rs"]
+mod init_program;
+
+use init_program::init;
 use stonecell_kernel::Tree;
 use stonecell_kernel::initrd::{self, InitrdSpec};
 use stonecell_kernel::prune;
@@ -77,7 +81,7 @@ fn prepare() -> Kernel {
         fs::rename(&new, &root).unwrap();
     }
     let version = Tree::find_version(&root).unwrap();
-    let init = fs::read(init_program()).unwrap();
+    let init = fs::read(init()).unwrap();
     let built = initrd::build(&InitrdSpec {
         root: &root,
         kernel_version: &version,
@@ -96,22 +100,6 @@ fn prepare() -> Kernel {
     run(&rustc, &[&args[..], &[text(&probe), text(&source)]].concat());
     let image = root.join("boot").join(format!("vmlinuz-{version}"));
     Kernel { root, image, initrd, probe }
-}
-
-/// The static program as `make init` builds it.
-fn init_program() -> PathBuf {
-    let triple = "x86_64-unknown-linux-gnu";
-    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap();
-    let status = Command::new(env!("CARGO"))
-        .args(["build", "-q", "-p", "stonecell-init", "--profile", "init", "--target", triple])
-        .arg("--target-dir")
-        .arg(target)
-        .env("RUSTFLAGS", "-C target-feature=+crt-static")
-        .current_dir(env!("CARGO_MANIFEST_DIR"))
-        .status()
-        .unwrap();
-    assert!(status.success(), "cargo build -p stonecell-init");
-    target.join(triple).join("init/stonecell-init")
 }
 
 /// A disk with a verity root that holds the probe, and its root hash.

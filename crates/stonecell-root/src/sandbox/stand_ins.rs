@@ -14,11 +14,9 @@ use sha2::{Digest, Sha256};
 /// The directory as scripts see it.
 pub(crate) const PATH: &str = "/run/stonecell-stand-ins";
 
-/// The tree is thrown away when the machine stops; waiting for the build machine's disks helps nobody.
-const SYNC: &str = "#!/bin/sh\nexit 0\n";
-
-/// The kernel's postinst indexes modules most of which are removed afterwards; the index is made then.
-const DEPMOD: &str = "#!/bin/sh\nexit 0\n";
+/// For `sync`: a build that the machine interrupts is begun again, so that waiting for its disks helps nobody. For
+/// `depmod`: the kernel's postinst indexes modules most of which are removed afterwards; the index is made then.
+const NOTHING: &str = "#!/bin/sh\nexit 0\n";
 
 /// Answers what units of a new root need, without Perl.
 const DEB_SYSTEMD_HELPER: &str = include_str!("stand_ins/deb-systemd-helper.sh");
@@ -41,9 +39,9 @@ pub(super) fn write(root: &Path, run: &Path) -> io::Result<()> {
     let maintscript = format!("#!/bin/sh\n{DPKG_MAINTSCRIPT_HELPER}");
     for (name, text) in [
         ("deb-systemd-helper", helper.as_str()),
-        ("depmod", DEPMOD),
+        ("depmod", NOTHING),
         ("dpkg-maintscript-helper", maintscript.as_str()),
-        ("sync", SYNC),
+        ("sync", NOTHING),
     ] {
         let mut options = fs::OpenOptions::new();
         let mut file =

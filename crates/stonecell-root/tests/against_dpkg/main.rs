@@ -5,6 +5,7 @@
 //! `compare.rs`, each with its reason; anything else fails.
 
 mod compare;
+mod locked;
 mod packages;
 mod reference;
 

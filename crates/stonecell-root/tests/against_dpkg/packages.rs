@@ -4,11 +4,10 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use sha2::Digest;
 use stonecell_definition::lock::LockedPackage;
-use stonecell_root::{control, deb};
 
 use crate::Result;
+use crate::locked::locked;
 
 /// Beside essential and required packages: services, triggers, alternatives, users, Pre-Depends on
 /// something that is not essential, debconf, and a library that sets off ldconfig.
@@ -68,24 +67,7 @@ pub(crate) fn read(work: &Path) -> Result<Vec<(LockedPackage, PathBuf)>> {
         if path.extension().is_none_or(|extension| extension != "deb") {
             continue;
         }
-        let bytes = std::fs::read(&path)?;
-        let files = deb::open(&bytes)?.control_files()?;
-        let text = files.iter().find(|file| file.name == "control").ok_or("no control")?;
-        let control = control::parse(&text.data)?.into_iter().next().ok_or("empty control")?;
-        let field = |name: &str| control.get(name).unwrap_or_default().to_owned();
-        let lock = LockedPackage {
-            name: field("Package"),
-            version: field("Version"),
-            architecture: field("Architecture"),
-            source: field("Source"),
-            source_version: field("Version"),
-            suite: "test".into(),
-            filename: path.to_string_lossy().into_owned(),
-            size: bytes.len() as u64,
-            sha256: hex::encode(sha2::Sha256::digest(&bytes)),
-            essential: field("Essential") == "yes",
-        };
-        found.push((lock, path));
+        found.push((locked(&path)?, path));
     }
     found.sort();
     Ok(found)
@@ -113,19 +95,5 @@ pub(crate) fn bad(work: &Path) -> Result<(LockedPackage, PathBuf)> {
         .stdout(Stdio::null())
         .status()?;
     assert!(status.success());
-    let bytes = std::fs::read(&path)?;
-    let text = |text: &str| text.to_owned();
-    let lock = LockedPackage {
-        name: text("stonecell-bad"),
-        version: text("1"),
-        architecture: text("all"),
-        source: text("stonecell-bad"),
-        source_version: text("1"),
-        suite: text("test"),
-        filename: text("bad.deb"),
-        size: bytes.len() as u64,
-        sha256: hex::encode(sha2::Sha256::digest(&bytes)),
-        essential: false,
-    };
-    Ok((lock, path))
+    Ok((locked(&path)?, path))
 }

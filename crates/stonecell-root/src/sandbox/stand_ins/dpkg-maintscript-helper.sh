@@ -2,9 +2,8 @@
 # two or three programs each time, and has nothing to do: in a new root there is no older version, so that scripts are
 # called as `preinst install` and `postinst configure ''`.
 old=1
-case "$DPKG_MAINTSCRIPT_NAME:$DPKG_MAINTSCRIPT_PACKAGE:$DPKG_ROOT:$DPKG_DEBUG:$1" in
-preinst:?*:::*_conffile | postinst:?*:::*_conffile | preinst:?*:::symlink_to_dir | preinst:?*:::dir_to_symlink | \
-    postinst:?*:::symlink_to_dir | postinst:?*:::dir_to_symlink)
+case "$DPKG_MAINTSCRIPT_NAME:$DPKG_MAINTSCRIPT_PACKAGE:$DPKG_ROOT:$DPKG_DEBUG" in
+preinst:?*:: | postinst:?*::)
     command=$1
     path=$2
     [ "$command" != dir_to_symlink ] || path=${path%/}

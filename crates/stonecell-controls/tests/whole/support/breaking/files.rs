@@ -152,40 +152,33 @@ pub(super) fn mount(want: Mount) -> Vec<Break> {
 }
 
 pub(super) fn special_bits() -> Vec<Break> {
-    vec![
-        how("a set-user-id program", |root| {
-            root.write(
-                Path::new("/usr/bin/zz-new"),
-                b"x",
-                Ownership { mode: 0o4755, uid: 0, gid: 0 },
-            )
+    [("a set-user-id program", 0o4755), ("a set-group-id program", 0o2755)]
+        .map(|(name, mode)| written(name, "/usr/bin/zz-new", "x", mode, 0))
+        .into()
+}
+
+/// A file that is there beside the others.
+fn written(
+    name: &'static str,
+    path: &'static str,
+    text: &'static str,
+    mode: u32,
+    id: u32,
+) -> Break {
+    how(name, move |root: &mut Undo<'_>| {
+        root.write(Path::new(path), text.as_bytes(), Ownership { mode, uid: id, gid: id })
             .expect("writes");
-        }),
-        how("a set-group-id program", |root| {
-            root.write(
-                Path::new("/usr/bin/zz-new"),
-                b"x",
-                Ownership { mode: 0o2755, uid: 0, gid: 0 },
-            )
-            .expect("writes");
-        }),
-    ]
+    })
 }
 
 pub(super) fn scans(rule: ScanRule) -> Vec<Break> {
-    let write = |name, path: &'static str, text: &'static str, mode, uid| {
-        how(name, move |root: &mut Undo<'_>| {
-            root.write(Path::new(path), text.as_bytes(), Ownership { mode, uid, gid: uid })
-                .expect("writes");
-        })
-    };
     let append = |name, path: &'static str, line: &'static str| {
         how(name, move |root: &mut Undo<'_>| change(root, path, &|text| format!("{text}{line}\n")))
     };
     match rule {
-        ScanRule::WorldWritable => vec![write("a file", "/opt/x", "x", 0o666, 0)],
-        ScanRule::Unowned => vec![write("a file", "/opt/x", "x", 0o644, 4711)],
-        ScanRule::SetuidScript => vec![write("a script", "/opt/x", "#!/bin/sh\n", 0o4755, 0)],
+        ScanRule::WorldWritable => vec![written("a file", "/opt/x", "x", 0o666, 0)],
+        ScanRule::Unowned => vec![written("a file", "/opt/x", "x", 0o644, 4711)],
+        ScanRule::SetuidScript => vec![written("a script", "/opt/x", "#!/bin/sh\n", 0o4755, 0)],
         ScanRule::EmptyPassword => vec![
             append("in shadow", "/etc/shadow", "zed::1:0:99999:7:::"),
             append("in passwd", "/etc/passwd", "zed::4711:4711::/:/bin/sh"),
@@ -195,13 +188,13 @@ pub(super) fn scans(rule: ScanRule) -> Vec<Break> {
             append("a name", "/etc/group", "root:x:4711:"),
         ],
         ScanRule::GroupWritableSystem => vec![
-            write("a program", "/usr/bin/zz-new", "x", 0o775, 0),
-            write("a program of another", "/usr/bin/zz-new", "x", 0o755, 1),
+            written("a program", "/usr/bin/zz-new", "x", 0o775, 0),
+            written("a program of another", "/usr/bin/zz-new", "x", 0o755, 1),
         ],
         ScanRule::LegacyPlusEntries => vec![append("in passwd", "/etc/passwd", "+::::::")],
-        ScanRule::Rhosts => vec![write("a file", "/root/.rhosts", "+ +\n", 0o600, 0)],
+        ScanRule::Rhosts => vec![written("a file", "/root/.rhosts", "+ +\n", 0o600, 0)],
         ScanRule::PrivateKeys => {
-            vec![write("a key", "/etc/x.pem", "-----BEGIN PRIVATE KEY-----\nMII\n", 0o600, 0)]
+            vec![written("a key", "/etc/x.pem", "-----BEGIN PRIVATE KEY-----\nMII\n", 0o600, 0)]
         }
     }
 }
