@@ -23,8 +23,8 @@ pub use access::{
 };
 pub use hardening::{Controls, OptOut, PROFILES, ParameterValue};
 pub use output::{DiskFormat, Light, LightReference, Output};
+pub(crate) use software::compile;
 pub use software::{AddOn, AddOnFile, AddOnUnit, Base, Content, Kernel, Packages, Services, Suite};
-pub(crate) use software::{compile, glob_matches};
 pub use storage::{
     ACCOUNT_FILES, FileSystem, Image, Mutability, MutablePath, Partition, VerityCorruption,
 };

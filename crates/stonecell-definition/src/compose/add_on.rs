@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::beside;
 use super::decide::{Errors, Layer, Layers, Word, contradiction, last, settle};
-use crate::definition::{AddOn, AddOnFile, AddOnUnit, Content, Packages, compile, glob_matches};
+use crate::definition::{AddOn, AddOnFile, AddOnUnit, Content, Packages, compile};
 use crate::error::DefinitionError;
 use crate::file::tables;
 use crate::file::text::At;
@@ -51,20 +51,23 @@ fn decided_packages(
         format!("{} the package `{name}`", if *installed { "installs" } else { "removes" })
     };
     let settled = settle(install.chain(remove).chain(added), bool::eq, tell, errors);
-    let denied: Vec<_> = layers.each(|file| &file.packages.deny).collect();
-    for glob in &denied {
-        if let Err(error) = compile(&glob.value.0) {
-            let message = format!("`packages.deny` has an invalid pattern: {}", error.kind());
-            errors.push(
-                DefinitionError::new(glob.place(), message).help("use * and ? as wild cards"),
-            );
+    let mut denied = Vec::new();
+    for glob in layers.each(|file| &file.packages.deny) {
+        match compile(&glob.value.0) {
+            Ok(matcher) => denied.push((glob, matcher)),
+            Err(error) => {
+                let message = format!("`packages.deny` has an invalid pattern: {}", error.kind());
+                errors.push(
+                    DefinitionError::new(glob.place(), message).help("use * and ? as wild cards"),
+                );
+            }
         }
     }
     let mut decided = BTreeMap::new();
     for (name, words) in settled {
         let Some(word) = words.into_iter().next() else { continue };
         let mut installed = word.value;
-        for glob in denied.iter().filter(|glob| glob_matches(&glob.value.0, name)) {
+        for (glob, _) in denied.iter().filter(|(_, matcher)| matcher.is_match(name)) {
             if !installed {
                 break;
             }

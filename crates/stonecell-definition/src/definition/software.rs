@@ -143,7 +143,7 @@ pub struct AddOnUnit {
 
 /// Whether a package or module glob matches. A pattern that is no valid glob matches nothing; loading
 /// refuses those.
-pub(crate) fn glob_matches(glob: &str, name: &str) -> bool {
+fn glob_matches(glob: &str, name: &str) -> bool {
     compile(glob).is_ok_and(|glob| glob.is_match(name))
 }
 
