@@ -242,6 +242,17 @@ fn contradictions_name_both_controls() {
 }
 
 #[test]
+fn a_glob_that_cannot_be_read_is_an_error() {
+    let absent = "kind = \"absent\"\npath = \"/etc/[\"";
+    let catalogue = read(&control("SC-TST-001", "", absent)).expect("reads");
+    let error = catalogue.select(&context()).expect_err("no glob");
+    assert!(
+        matches!(&error, SelectError::Pattern(glob) if glob.glob() == Some("/etc/[")),
+        "{error}"
+    );
+}
+
+#[test]
 fn an_unknown_profile_is_refused_with_a_suggestion() {
     let catalogue = read(&control("SC-TST-001", "", SYSCTL)).expect("reads");
     let error = catalogue.select(&Context { profile: "stonecel".to_owned(), ..context() });

@@ -13,6 +13,7 @@ section power; sed -n 's/^button .*/driver/p' /proc/modules; udevadm info -q pro
 section failed; systemctl list-units --failed --plain --no-legend --no-pager
 section lockdown; cat /sys/kernel/security/lockdown
 section secure-boot; od -An -tu1 -j4 -N1 /sys/firmware/efi/efivars/SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c
+section seccomp; sed -n 's/^Seccomp:\t//p' /proc/1/status
 section apparmor; cat /sys/module/apparmor/parameters/enabled
 section dm; cat /sys/block/dm-0/dm/name /sys/block/dm-0/dm/uuid /sys/block/dm-0/ro
 section write; touch /usr/probe /etc/probe && echo written
