@@ -67,6 +67,10 @@ pub(crate) fn run(on_failure: &mut OnCorruption) -> Result<Infallible, BootError
     // The socket is open before the first module, so no device can appear unnoticed.
     let mut watch = Watch::open()?;
     let mut loader = Loader::new(Index::parse(&read(INDEX)?)?, &options.module_options);
+    // First: with the processor's own SHA-256 the kernel checks the signatures of all further modules in half the time.
+    if let Some(alias) = devices::processor() {
+        loader.load_for(&alias);
+    }
     loader.load_always()?;
     let pair = wait_for(&options, &mut watch, &mut loader, deadline)?;
     kmsg::info(&format!("root {}, verity {}", pair.root.name, pair.verity.name));

@@ -114,15 +114,17 @@ impl Watch {
     }
 }
 
+/// The alias of the processor: it names drivers of its instructions.
+pub(crate) fn processor() -> Option<String> {
+    read_line(Path::new("/sys/devices/system/cpu/modalias"))
+}
+
 /// The aliases of all devices that are there now.
 pub(crate) fn modaliases() -> Vec<String> {
     let buses = list(Path::new("/sys/bus"));
     let devices = buses.iter().flat_map(|bus| list(&bus.join("devices")));
-    let mut aliases: Vec<String> = devices
-        .map(|device| device.join("modalias"))
-        .chain([PathBuf::from("/sys/devices/system/cpu/modalias")])
-        .filter_map(|path| read_line(&path))
-        .collect();
+    let mut aliases: Vec<String> =
+        devices.filter_map(|device| read_line(&device.join("modalias"))).collect();
     aliases.sort();
     aliases.dedup();
     aliases
