@@ -172,14 +172,20 @@ fn globs(controls: &[Control]) -> Result<(), SelectError> {
             .iter()
             .flat_map(|control| control.wants.iter().map(move |want| (control.id.as_str(), want)))
     };
-    let packages = Forbidden::of(wants().filter_map(|(id, want)| match want {
-        Want::Package(want) if want.state == PackageState::Absent => Some((id, &*want.name)),
-        _ => None,
-    }))?;
-    let paths = Forbidden::of(wants().filter_map(|(id, want)| match want {
-        Want::Absent(want) => Some((id, &*want.path)),
-        _ => None,
-    }))?;
+    let packages = Forbidden::of(
+        "package",
+        wants().filter_map(|(id, want)| match want {
+            Want::Package(want) if want.state == PackageState::Absent => Some((id, &*want.name)),
+            _ => None,
+        }),
+    )?;
+    let paths = Forbidden::of(
+        "absent",
+        wants().filter_map(|(id, want)| match want {
+            Want::Absent(want) => Some((id, &*want.path)),
+            _ => None,
+        }),
+    )?;
     for (id, want) in wants() {
         let (forbidden, kind, name) = match want {
             Want::Package(want) if want.state == PackageState::Present => {
@@ -210,13 +216,24 @@ struct Forbidden<'a> {
 }
 
 impl<'a> Forbidden<'a> {
-    fn of(said: impl Iterator<Item = (&'a str, &'a str)>) -> Result<Self, SelectError> {
+    /// `said`: control and glob, out of wants of this `kind`.
+    fn of(
+        kind: &'static str,
+        said: impl Iterator<Item = (&'a str, &'a str)>,
+    ) -> Result<Self, SelectError> {
+        let unreadable = |id: &str, error: globset::Error| SelectError::BadParameter {
+            id: id.to_owned(),
+            kind,
+            reason: error.to_string(),
+        };
         let (mut controls, mut globs) = (Vec::new(), GlobSetBuilder::new());
         for (id, glob) in said {
-            globs.add(GlobBuilder::new(glob).literal_separator(true).build()?);
+            let glob = GlobBuilder::new(glob).literal_separator(true).build();
+            globs.add(glob.map_err(|error| unreadable(id, error))?);
             controls.push(id);
         }
-        Ok(Self { controls, globs: globs.build()? })
+        let globs = globs.build().map_err(|error| unreadable(&controls.join(", "), error))?;
+        Ok(Self { controls, globs })
     }
 
     fn by(&self, name: &str) -> Option<&'a str> {

@@ -104,8 +104,6 @@ pub enum SelectError {
     Contradiction { one: String, other: String, thing: String, first: String, second: String },
     #[error("control {id}: with its parameters a `{kind}` want cannot be read: {reason}")]
     BadParameter { id: String, kind: &'static str, reason: String },
-    #[error("a control forbids names by a pattern that cannot be read; correct the catalogue")]
-    Pattern(#[from] globset::Error),
 }
 
 fn meant(hint: &Option<String>) -> String {

@@ -10,6 +10,9 @@ use crate::cpio::{Archive, TooLarge};
 use crate::drivers;
 use crate::tree::{Tree, TreeError};
 
+/// Of zstd. 9 makes the initrd a tenth smaller (1.42 against 1.57 MB) and takes five times as long (0.29 against 0.05 s).
+const LEVEL: i32 = 3;
+
 /// Larger than this is a mistake in the list of drivers.
 pub const LIMIT: usize = 10 << 20;
 
@@ -26,8 +29,6 @@ pub struct InitrdSpec<'a> {
     pub extra_drivers: &'a [String],
     /// Time of every entry, in seconds since 1970.
     pub epoch: u32,
-    /// Level of zstd, 1 to 22.
-    pub level: i32,
 }
 
 /// An initrd and what is in it.
@@ -64,13 +65,8 @@ pub enum InitrdError {
     #[error("initrd: archive")]
     Archive(#[from] TooLarge),
     /// Compression failed.
-    #[error("initrd: zstd level {level}")]
-    Compress {
-        /// The level.
-        level: i32,
-        /// Why.
-        source: std::io::Error,
-    },
+    #[error("initrd: zstd level {LEVEL}")]
+    Compress(#[source] std::io::Error),
     /// The result is larger than [`LIMIT`].
     #[error("initrd: {size} bytes compressed, limit {LIMIT}; name fewer extra drivers")]
     Large {
@@ -104,8 +100,7 @@ pub fn build(spec: &InitrdSpec<'_>) -> Result<Initrd, InitrdError> {
         }
     }
     let archive = archive.finish()?;
-    let bytes = zstd::bulk::compress(&archive, spec.level)
-        .map_err(|source| InitrdError::Compress { level: spec.level, source })?;
+    let bytes = zstd::bulk::compress(&archive, LEVEL).map_err(InitrdError::Compress)?;
     if bytes.len() > LIMIT {
         return Err(InitrdError::Large { size: bytes.len() });
     }
@@ -212,7 +207,7 @@ mod tests {
     }
 
     fn spec<'a>(root: &'a Path, init: &'a [u8], extra: &'a [String]) -> InitrdSpec<'a> {
-        InitrdSpec { root, kernel_version: "6.1", init, extra_drivers: extra, epoch: 1, level: 3 }
+        InitrdSpec { root, kernel_version: "6.1", init, extra_drivers: extra, epoch: 1 }
     }
 
     #[test]

@@ -88,7 +88,6 @@ fn prepare() -> Kernel {
         init: &init,
         extra_drivers: &[],
         epoch: 1,
-        level: 3,
     })
     .unwrap();
     let initrd = cache.join("initrd");
