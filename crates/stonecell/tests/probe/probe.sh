@@ -9,7 +9,8 @@ section uptime; cat /proc/uptime
 section mounts; cat /proc/mounts
 section init; dmesg | sed -n 's/.*stonecell-init: //p'
 section generators; for file in /run/systemd/system-generators/*; do echo "${file##*/} $(readlink "$file")"; done
-section power; sed -n 's/^button .*/driver/p' /proc/modules; udevadm info -q property /sys/class/input/event* | grep ^TAGS=
+section power; sed -n 's/^button .*/driver/p' /proc/modules; systemctl list-units --plain --no-legend --no-pager --full 'stonecell-power-button@*.socket'
+section idle; systemctl is-active systemd-logind.service dbus.service dbus.socket
 section failed; systemctl list-units --failed --plain --no-legend --no-pager
 section lockdown; cat /sys/kernel/security/lockdown
 section secure-boot; od -An -tu1 -j4 -N1 /sys/firmware/efi/efivars/SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c
